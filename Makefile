@@ -1,0 +1,60 @@
+# `make` lists the targets.
+.DEFAULT_GOAL := help
+GO            ?= go
+GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+FUZZTIME      ?= 30s
+ADDR          ?= :8080
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: web ## build the page and run the whole system in one process; FILE=path shows a recording
+	$(GO) run ./cmd/streamer --demo --addr $(ADDR) $(if $(FILE),--file $(FILE))
+
+.PHONY: build
+build: web ## build the programs into bin/
+	$(GO) build -o bin/ ./cmd/...
+
+.PHONY: web
+web: web/node_modules/.package-lock.json ## build the page into web/dist
+	cd web && npm run --silent build
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	cd web && npm ci --no-audit --no-fund
+
+.PHONY: test
+test: web chromium ## every test, with the race detector; installs what it lacks on Debian
+	cd web && npm run --silent check && npm test --silent
+	$(GO) test -race -tags browser -timeout 20m ./...
+
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	{ echo "installing chromium"; SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	  $$SUDO apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$SUDO apt-get -qq install -y --no-install-recommends chromium >/dev/null; }
+
+.PHONY: lint
+lint: ## gofmt, go vet (Linux and macOS), staticcheck and the rest of .golangci.yml
+	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "gofmt: $$out"; exit 1; }
+	$(GO) vet ./...
+	GOOS=darwin GOARCH=arm64 $(GO) vet ./...
+	$(GOLANGCI_LINT) run ./...
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME
+	@for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; \
+	done
+
+.PHONY: bench
+bench: ## run every microbenchmark once
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin web/node_modules web/shots
+	find web/dist -mindepth 1 ! -name .keep -delete

@@ -1,0 +1,156 @@
+// Feed is tickcast's ingester: it takes ticks from a source, numbers them, encodes each once
+// and publishes them to NATS.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+
+	"github.com/tickcast/tickcast/internal/logging"
+	"github.com/tickcast/tickcast/internal/options"
+	"github.com/tickcast/tickcast/pkg/bus"
+	"github.com/tickcast/tickcast/pkg/feed"
+	"github.com/tickcast/tickcast/pkg/feed/replay"
+	"github.com/tickcast/tickcast/pkg/feed/sim"
+)
+
+const about = "Feed publishes market data to NATS: simulated, or recorded. " +
+	"Every option can be set in the environment and in a YAML file too; a flag comes first, then the environment, then the file."
+
+// opts are the program's options; docs/operations.md has the same table.
+type opts struct {
+	options.File
+	logging.Options
+
+	Source    string   `default:"sim" enum:"sim,replay" help:"Where ticks come from: sim or replay."`
+	Nats      string   `default:"nats://127.0.0.1:4222" help:"NATS servers, comma-separated."`
+	AdminAddr string   `default:"127.0.0.1:0" help:"Where operators connect: /metrics, /healthz, /readyz; port 0 picks a free one."`
+	Symbols   []string `help:"sim: the symbols, or how many (up to 10,000); 100 of mixed kinds if empty. replay: only these." placeholder:"A,B"`
+	Rate      float64  `default:"1000" help:"sim: events a second over all symbols; 0 as fast as it goes."`
+	Seed      uint64   `default:"1" help:"sim: the same seed gives the same prices and order."`
+	File_     string   `name:"file" help:"replay: a recording, or a folder of them." placeholder:"PATH"`
+	Speed     float64  `default:"1" help:"replay: times the recorded speed; 0 as fast as it goes."`
+	Loop      bool     `help:"replay: begin again at the end."`
+	Retime    bool     `help:"replay: move the recorded times to now."`
+}
+
+// Validate reports every problem.
+func (o *opts) Validate() error {
+	var errs []error
+	bad := func(wrong bool, format string, args ...any) {
+		if wrong {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	_, _, err := net.SplitHostPort(o.AdminAddr)
+	bad(err != nil, "--admin-addr %q is no host:port", o.AdminAddr)
+	bad(o.Source == "replay" && o.File_ == "", "--source replay needs --file")
+	bad(o.Source != "replay" && o.File_ != "", "--file goes with --source replay")
+	bad(o.Nats == bus.Embedded, "--nats embedded is for the streamer; a feed needs a server")
+	bad(o.Speed < 0, "--speed %v is below 0", o.Speed)
+	bad(o.Rate < 0, "--rate %v is below 0", o.Rate)
+	return errors.Join(append(errs, bus.Config{Servers: o.Nats}.Validate())...)
+}
+
+func (o *opts) source(log *zap.Logger) (feed.Source, error) {
+	if o.Source == "replay" {
+		return replay.New(o.File_, replay.Config{Speed: o.Speed, Loop: o.Loop, Retime: o.Retime, Symbols: o.Symbols}, log.Named("replay"))
+	}
+	return sim.New(sim.Config{Symbols: o.Symbols, Rate: o.Rate, Seed: o.Seed})
+}
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	var o opts
+	err := options.Read("feed", about, &o, args, os.Stdout)
+	if errors.Is(err, options.ErrHelp) {
+		return 0
+	}
+	var log *zap.Logger
+	if err == nil {
+		log, err = logging.New(o.Options)
+	}
+	var source feed.Source
+	if err == nil {
+		source, err = o.source(log)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "feed:", err)
+		return options.ExitUsage
+	}
+	defer func() { _ = log.Sync() }()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	if err := publish(ctx, &o, source, log); err != nil {
+		log.Error("feed ends", zap.Error(err))
+		return 1
+	}
+	return 0
+}
+
+// waitLine is how often a feed that waits for NATS says so.
+const waitLine = 5 * time.Second
+
+// publish runs the feed until its source ends or ctx does.
+func publish(ctx context.Context, o *opts, source feed.Source, log *zap.Logger) error {
+	admin, err := net.Listen("tcp", o.AdminAddr)
+	if err != nil {
+		return err
+	}
+	b, err := bus.Connect(ctx, bus.Config{Servers: o.Nats, Name: "tickcast feed", Log: log.Named("bus")})
+	if err != nil {
+		return errors.Join(err, admin.Close())
+	}
+	defer b.Close()
+	f := feed.New(source, b, feed.Config{}, log.Named("feed"))
+	server := &http.Server{Handler: adminMux(f, b), ReadHeaderTimeout: 10 * time.Second}
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = server.Serve(admin) })
+	defer serving.Wait()
+	defer func() { _ = server.Close() }()
+
+	for ready := false; !ready; {
+		wait, cancel := context.WithTimeout(ctx, waitLine)
+		ready = b.Ready(wait) == nil
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case !ready:
+			log.Warn("waiting for NATS", zap.String("servers", b.Status().URL))
+		}
+	}
+	logging.Ready(log, "nats", b.Status().URL, "admin_addr", admin.Addr().String())
+	return f.Run(ctx)
+}
+
+func adminMux(f *feed.Feed, b *bus.Bus) http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(newMetrics(f), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if !b.Status().Connected {
+			http.Error(w, "not connected to NATS", http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("ready\n"))
+	})
+	return mux
+}

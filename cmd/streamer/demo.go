@@ -1,0 +1,28 @@
+package main
+
+import (
+	"context"
+
+	"go.uber.org/zap"
+
+	"github.com/tickcast/tickcast/pkg/bus"
+	"github.com/tickcast/tickcast/pkg/feed"
+	"github.com/tickcast/tickcast/pkg/feed/replay"
+	"github.com/tickcast/tickcast/pkg/feed/sim"
+)
+
+// demoSource is what --demo shows: the simulator, or a recording that begins again at its
+// end, with its times moved to now.
+func (o *opts) demoSource(log *zap.Logger) (feed.Source, error) {
+	if o.File_ == "" {
+		return sim.New(sim.Config{Symbols: o.Symbol, Rate: o.Rate, Seed: 1})
+	}
+	return replay.New(o.File_, replay.Config{Speed: o.Speed, Loop: true, Retime: true}, log.Named("replay"))
+}
+
+func runDemoFeed(ctx context.Context, source feed.Source, b *bus.Bus, log *zap.Logger) error {
+	if b.Ready(ctx) != nil {
+		return nil // ctx has ended
+	}
+	return feed.New(source, b, feed.Config{}, log.Named("feed")).Run(ctx)
+}

@@ -1,0 +1,180 @@
+// Streamer is a node of tickcast: it subscribes at NATS to what its subscribers want, and
+// pushes it to them as batched WebSocket messages. With --demo it is the whole system.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+
+	"github.com/tickcast/tickcast/internal/logging"
+	"github.com/tickcast/tickcast/internal/options"
+	"github.com/tickcast/tickcast/internal/uplink"
+	"github.com/tickcast/tickcast/pkg/bus"
+	"github.com/tickcast/tickcast/pkg/feed"
+	"github.com/tickcast/tickcast/pkg/stream"
+	"github.com/tickcast/tickcast/web"
+)
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	var o opts
+	switch err := options.Read("streamer", about, &o, args, os.Stdout); {
+	case errors.Is(err, options.ErrHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "streamer:", err)
+		return options.ExitUsage
+	}
+	log, err := logging.New(o.Options)
+	var demo feed.Source
+	if err == nil && o.Demo {
+		demo, err = o.demoSource(log)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "streamer:", err)
+		return options.ExitUsage
+	}
+	defer func() { _ = log.Sync() }()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	if err := serve(ctx, &o, demo, log); err != nil {
+		log.Error("streamer ends", zap.Error(err))
+		return 1
+	}
+	return 0
+}
+
+const (
+	headerTimeout = 10 * time.Second
+	headerBytes   = 16 << 10
+	idleTimeout   = time.Minute
+	closeTimeout  = 2 * time.Second
+	// readyWait is how long the ready line waits for NATS: a node without it serves too,
+	// and says so under /readyz.
+	readyWait = 2 * time.Second
+)
+
+// serve runs the node, and the feed of a demo, until ctx ends, then drains the node. Sockets
+// first: a port that is taken should be all that the operator hears of.
+func serve(ctx context.Context, o *opts, demo feed.Source, log *zap.Logger) error {
+	public, err := net.Listen("tcp", o.Addr)
+	if err != nil {
+		return err
+	}
+	admin, err := net.Listen("tcp", o.AdminAddr)
+	if err != nil {
+		return errors.Join(err, public.Close())
+	}
+
+	busConfig, nodeConfig := o.busConfig(), o.nodeConfig()
+	busConfig.Log, nodeConfig.Log = log.Named("bus"), log.Named("stream")
+	b, err := bus.Connect(ctx, busConfig)
+	if err != nil {
+		return errors.Join(err, public.Close(), admin.Close())
+	}
+	defer b.Close()
+	node, err := stream.New(nodeConfig, uplink.Uplink{Bus: b})
+	if err != nil {
+		return errors.Join(err, public.Close(), admin.Close())
+	}
+
+	alive, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(nil)
+	var parts sync.WaitGroup
+	part := func(run func() error) {
+		parts.Go(func() {
+			if err := run(); err != nil && !errors.Is(err, http.ErrServerClosed) {
+				end(err)
+			}
+		})
+	}
+	publicServer, adminServer := newServer(publicMux(node), log), newServer(adminMux(node, log), log)
+	part(func() error { return node.Run(alive) })
+	part(func() error { return publicServer.Serve(public) })
+	part(func() error { return adminServer.Serve(admin) })
+	if demo != nil {
+		part(func() error { return runDemoFeed(alive, demo, b, log) })
+	}
+
+	wait, cancel := context.WithTimeout(ctx, readyWait)
+	if b.Ready(wait) != nil && ctx.Err() == nil {
+		log.Warn("NATS is not there yet: serving without data until it is")
+	}
+	cancel()
+	if alive.Err() == nil && ctx.Err() == nil {
+		logging.Ready(log, "addr", public.Addr().String(), "admin_addr", admin.Addr().String())
+		if demo != nil {
+			log.Info("open the page at http://" + browsable(public.Addr()))
+		}
+	}
+
+	select {
+	case <-ctx.Done():
+		node.Drain(alive, o.Drain)
+	case <-alive.Done():
+	}
+	end(nil)
+	for _, s := range []*http.Server{publicServer, adminServer} {
+		c, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		if s.Shutdown(c) != nil {
+			_ = s.Close()
+		}
+		cancel()
+	}
+	parts.Wait()
+	if err := context.Cause(alive); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+func newServer(h http.Handler, log *zap.Logger) *http.Server {
+	std, _ := zap.NewStdLogAt(log.Named("http"), zap.DebugLevel) // fails for unknown levels only
+	return &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: headerBytes, IdleTimeout: idleTimeout, ErrorLog: std}
+}
+
+func publicMux(node *stream.Node) http.Handler {
+	mux := http.NewServeMux()
+	node.Register(mux)
+	mux.Handle("/", web.Handler())
+	return mux
+}
+
+func adminMux(node *stream.Node, log *zap.Logger) http.Handler {
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(node, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	std, _ := zap.NewStdLogAt(log.Named("metrics"), zap.WarnLevel)
+	mux := http.NewServeMux()
+	node.RegisterAdmin(mux)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{ErrorLog: std}))
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	return mux
+}
+
+// browsable turns the address of a listener into one that a browser on this machine opens.
+func browsable(a net.Addr) string {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return a.String()
+	}
+	return fmt.Sprintf("localhost:%d", tcp.Port)
+}

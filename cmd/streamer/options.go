@@ -1,0 +1,106 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/tickcast/tickcast/internal/logging"
+	"github.com/tickcast/tickcast/internal/options"
+	"github.com/tickcast/tickcast/pkg/backpressure"
+	"github.com/tickcast/tickcast/pkg/bus"
+	"github.com/tickcast/tickcast/pkg/stream"
+)
+
+const about = "Streamer takes market data from NATS and pushes it to WebSocket subscribers. " +
+	"Every option can be set in the environment and in a YAML file too; a flag comes first, then the environment, then the file."
+
+// opts are the program's options; docs/operations.md has the same table.
+type opts struct {
+	options.File
+	logging.Options
+
+	Addr      string `default:":8080" help:"Where subscribers connect: the page, /v1/stream, /v1/symbols, /v1/snapshot."`
+	AdminAddr string `default:"127.0.0.1:9090" help:"Where operators connect: /metrics, /healthz, /readyz, /v1/sessions, /debug/pprof."`
+	Name      string `help:"This node's name in hello and logs; the host name if empty." placeholder:"NAME"`
+
+	Nats       string `default:"nats://127.0.0.1:4222" help:"NATS servers, comma-separated; \"embedded\" starts one inside the process."`
+	NatsListen string `help:"Where an embedded NATS listens for other processes; nowhere if empty." placeholder:"HOST:PORT"`
+
+	Demo   bool     `help:"The whole system in one process: embedded NATS, a feed and the node."`
+	File_  string   `name:"file" help:"With --demo: play this recording, over and over, instead of the simulator." placeholder:"PATH"`
+	Rate   float64  `default:"1000" help:"With --demo: the simulator's events a second."`
+	Speed  float64  `default:"1" help:"With --demo --file: times the recorded speed."`
+	Symbol []string `name:"symbols" help:"With --demo: the simulator's symbols, or how many." placeholder:"A,B"`
+
+	Auth           string        `default:"none" enum:"none" help:"Who may connect: none asks for no credentials."`
+	AllowedOrigins []string      `help:"Browser origins that may connect beside the node's own host; * for all." placeholder:"ORIGIN"`
+	MaxConnections int           `default:"15000" help:"Upgrades beyond this many connections get 503."`
+	MaxSymbols     int           `default:"1000" help:"Different symbols that a connection may name."`
+	Compression    bool          `default:"true" negatable:"" help:"Offer permessage-deflate."`
+	Engine         string        `default:"goroutine" enum:"goroutine" help:"What drives the sockets: goroutine (gws)."`
+	BatchInterval  time.Duration `default:"5ms" help:"Events that come within this time after a batch leave together in the next; 0 waits for nothing."`
+	Heartbeat      time.Duration `default:"15s" help:"The longest silence on a connection."`
+	Policy         string        `help:"What slow subscribers get, per channel." default:"trade=drop_oldest,quote=conflate,bar=conflate"`
+	PendingBytes   options.Bytes `default:"1MiB" help:"A connection's budget for what it has yet to take."`
+	SlowTimeout    time.Duration `default:"10s" help:"How long a connection may stay over its budget, or take nothing, before it is cut."`
+	Drain          time.Duration `default:"10s" help:"How long a stopping node spreads its goodbyes."`
+}
+
+// Validate reports every problem.
+func (o *opts) Validate() error {
+	var errs []error
+	bad := func(wrong bool, format string, args ...any) {
+		if wrong {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	for _, a := range []struct{ option, value string }{{"addr", o.Addr}, {"admin-addr", o.AdminAddr}} {
+		_, _, err := net.SplitHostPort(a.value)
+		bad(err != nil, "--%s %q is no host:port", a.option, a.value)
+	}
+	bad(!o.Demo && o.File_ != "", "--file goes with --demo")
+	bad(o.Rate < 0, "--rate %v is below 0", o.Rate)
+	bad(o.Speed < 0, "--speed %v is below 0", o.Speed)
+	bad(o.Drain < 0, "--drain %s is below 0", o.Drain)
+	if _, err := backpressure.ParseDefaults(o.Policy); err != nil {
+		errs = append(errs, fmt.Errorf("--policy: %w", err))
+	}
+	return errors.Join(append(errs, o.busConfig().Validate(), o.nodeConfig().Validate())...)
+}
+
+func (o *opts) busConfig() bus.Config {
+	c := bus.Config{Servers: o.Nats, Listen: o.NatsListen, Name: "tickcast streamer " + o.name()}
+	if o.Demo {
+		c.Servers = bus.Embedded
+	}
+	return c
+}
+
+func (o *opts) nodeConfig() stream.Config {
+	policies, _ := backpressure.ParseDefaults(o.Policy) // Validate reports its error
+	batch := o.BatchInterval
+	if batch == 0 {
+		batch = -1
+	}
+	return stream.Config{
+		Name: o.name(), Heartbeat: o.Heartbeat, BatchEvery: batch, Policies: &policies,
+		PendingBytes: int(o.PendingBytes), SlowTimeout: o.SlowTimeout,
+		MaxConnections: o.MaxConnections, MaxSymbols: o.MaxSymbols,
+		AllowedOrigins: o.AllowedOrigins, NoCompression: !o.Compression,
+	}
+}
+
+func (o *opts) name() string {
+	if o.Name != "" {
+		return o.Name
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return "node"
+	}
+	return strings.SplitN(host, ".", 2)[0]
+}

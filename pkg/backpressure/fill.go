@@ -1,0 +1,144 @@
+package backpressure
+
+import (
+	"fmt"
+	"iter"
+
+	"github.com/tickcast/tickcast/pkg/codec"
+)
+
+// eventBytesMax bounds a gap or an aggregate in either encoding: a symbol of 64 bytes, each
+// six at most in JSON, and a dozen numbers of up to 24.
+const eventBytesMax = 1024
+
+// Fill moves events from the front of the queue into b until nothing waits or the next
+// would take b past [codec.MaxBatchBytes]. b must be in the queue's encoding.
+func (q *Queue) Fill(b *codec.Batch) {
+	if st := q.st; st != nil {
+		for st.head < len(st.items) && q.send(&st.items[st.head], b) {
+			st.items[st.head] = item{}
+			st.head++
+		}
+	}
+	if q.Empty() {
+		q.rest()
+		return
+	}
+	if q.bytes < q.budget/2 {
+		q.over, q.refusing = false, false
+	}
+	q.st.limit = min(q.st.limit, q.nextMelt())
+}
+
+// send moves the item into b and reports true, or leaves it, or what of it does not fit.
+func (q *Queue) send(it *item, b *codec.Batch) bool {
+	room := codec.MaxBatchBytes - b.Size()
+	switch {
+	case it.chunk != nil:
+		text := it.chunk.In(q.enc)
+		if len(text) > room {
+			if b.Len() == 0 {
+				q.sendFront(it, b, room)
+			}
+			return false
+		}
+		b.Add(text, it.chunk.N)
+	case it.event == nil:
+	case it.event.rec != nil:
+		if len(it.event.rec) > room && b.Len() > 0 {
+			return false
+		}
+		b.Add(it.event.rec, 1)
+	default:
+		if room < eventBytesMax {
+			return false
+		}
+		b.AddRecord(it.event.record())
+		if it.event.gap != nil {
+			delete(q.st.open, it.event.stream)
+		}
+	}
+	q.bytes -= it.size
+	return true
+}
+
+// sendFront fills an empty batch with the front of a chunk that is longer than any batch.
+// A chunk that fits the next batch whole is not split: that would translate it anew.
+func (q *Queue) sendFront(it *item, b *codec.Batch, room int) {
+	front, back := split(*it, q.enc, room)
+	if front.chunk == nil {
+		panic(fmt.Sprintf("backpressure: the first tick of %v, seq %d, does not fit %d bytes", it.stream(), it.chunk.First, room))
+	}
+	b.Add(front.chunk.In(q.enc), front.chunk.N)
+	q.bytes += back.size - it.size
+	*it = back
+}
+
+// record encodes a gap or an aggregate.
+func (e *event) record() []byte {
+	if g := e.gap; g != nil {
+		return codec.AppendGap(nil, g.Stream, g.From, g.To, g.Reason)
+	}
+	rec, err := codec.AppendAggregate(nil, e.sum)
+	if err != nil {
+		panic(fmt.Sprintf("backpressure: aggregate of seqs %d to %d: %v", e.sum.FromSeq, e.sum.ToSeq, err))
+	}
+	return rec
+}
+
+// split parts the item of a chunk that takes more than room bytes in front of the first
+// tick that does not fit. The front has no chunk if that is the very first.
+func split(it item, e codec.Encoding, room int) (front, back item) {
+	n, bytes := fit(it.chunk, e, room)
+	if n == 0 {
+		return item{}, it
+	}
+	front, back = it, it
+	c, _, err := codec.ParseChunk(it.stream(), it.chunk.Bytes[:bytes])
+	if err != nil {
+		panic(fmt.Sprintf("backpressure: front of %v: %v", it.stream(), err))
+	}
+	c.Stream = it.chunk.Stream
+	front.chunk, front.size = c, len(c.In(e))
+	back.chunk = it.chunk.From(c.Last + 1)
+	back.size = len(back.chunk.In(e))
+	return front, back
+}
+
+// fit counts the ticks at the front of c that together take at most room bytes in encoding
+// e, and the bytes of their records.
+func fit(c *codec.Chunk, e codec.Encoding, room int) (n, bytes int) {
+	var text []byte
+	for rec := range ticks(c) {
+		size := len(rec)
+		if e == codec.JSON {
+			var err error
+			if text, err = codec.AppendJSON(text[:0], rec); err != nil {
+				panic(fmt.Sprintf("backpressure: tick %d of chunk %d to %d: %v", n, c.First, c.Last, err))
+			}
+			size = len(text) + min(n, 1) // with the comma before it
+		}
+		if room -= size; room < 0 {
+			break
+		}
+		bytes += len(rec)
+		n++
+	}
+	return n, bytes
+}
+
+// ticks yields the records of c, oldest first.
+func ticks(c *codec.Chunk) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for i := 0; i < len(c.Bytes); {
+			_, n, err := codec.NextTick(c.Bytes[i:])
+			if err != nil {
+				panic(fmt.Sprintf("backpressure: chunk %d to %d, byte %d: %v", c.First, c.Last, i, err))
+			}
+			if !yield(c.Bytes[i : i+n]) {
+				return
+			}
+			i += n
+		}
+	}
+}

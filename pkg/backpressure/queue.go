@@ -1,0 +1,291 @@
+package backpressure
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/tickcast/tickcast/pkg/codec"
+	"github.com/tickcast/tickcast/pkg/market"
+)
+
+// Outcome says what a push cost, in ticks. The zero value means: nothing, all is kept.
+type Outcome struct {
+	Conflated  int // superseded by a later event of their stream
+	Dropped    int // gone, and told in a gap
+	Aggregated int // gone into an aggregate
+	// Disconnect reports that a stream under the disconnect policy did not fit. The queue
+	// takes no more ticks: the session must be closed.
+	Disconnect bool
+}
+
+func (o *Outcome) add(p Outcome) {
+	o.Conflated += p.Conflated
+	o.Dropped += p.Dropped
+	o.Aggregated += p.Aggregated
+	o.Disconnect = o.Disconnect || p.Disconnect
+}
+
+// A Queue holds what one session has yet to be sent, in order. The zero value must be
+// given to Init. While nothing waits it is a few words and owns no storage.
+type Queue struct {
+	st     *state // nil while nothing waits
+	bytes  int
+	budget int
+	enc    codec.Encoding
+
+	eager    bool // a Hold's: merges what comes at once, not only when it melts
+	over     bool
+	refusing bool // under DropNewest, until below half the budget
+	full     bool // under Disconnect, for good
+}
+
+// state is what a queue needs only while something waits.
+type state struct {
+	items []item
+	head  int   // items before it have been sent
+	limit int   // bytes that the next melt waits for
+	now   int64 // of the latest push
+
+	open map[uint32]*codec.Gap // by stream: what a refusal may still extend
+
+	// melt
+	spare []item
+	lanes map[uint32]lane
+	epoch int
+}
+
+// An item is a chunk of ticks or an event. One with neither is hollow: its place is taken
+// by a later item.
+type item struct {
+	chunk  *codec.Chunk
+	event  *event
+	symbol string
+	at     int64 // now when its place in the queue was taken
+	size   int   // bytes; what was added to Queue.bytes for it
+	policy Policy
+}
+
+// An event is what waits besides ticks. One of rec, gap and sum is set.
+type event struct {
+	stream uint32 // of gap and sum
+	rec    []byte // control, in the session's encoding
+	gap    *codec.Gap
+	sum    *market.Aggregate
+}
+
+// itemsKept bounds the storage that a queue hands on to the next: 56 KiB.
+const itemsKept = 1024
+
+// A healthy session fills and drains its queue every step, and thousands are idle: so
+// storage is borrowed while something waits.
+var states = sync.Pool{New: func() any { return new(state) }}
+
+// Init makes q an empty queue of a session that is sent enc. The budget is in bytes.
+func (q *Queue) Init(enc codec.Encoding, budget int) { *q = Queue{enc: enc, budget: budget} }
+
+// Push queues the ticks of c, which belong to stream s, and keeps c. A policy that the
+// channel does not allow counts as the channel's default. now is the caller's clock, for
+// OldestAt alone.
+func (q *Queue) Push(c *codec.Chunk, s market.Stream, p Policy, now int64) Outcome {
+	if !p.Allows(c.Channel) {
+		p = Default(c.Channel)
+	}
+	q.wake().now = now
+	it := item{chunk: c, symbol: s.Symbol, policy: p, at: now, size: len(c.In(q.enc))}
+	if q.bytes+it.size > q.budget || q.eager || q.refusing || q.full {
+		return q.admit(it)
+	}
+	q.append(it)
+	return Outcome{}
+}
+
+// Control queues an answer, a heartbeat or a snapshot: any msgpack record of ours that is
+// no live tick. It is copied, never dropped, and keeps its place among all other events.
+// One that is longer than a batch may be goes alone.
+func (q *Queue) Control(rec []byte) {
+	var own []byte
+	if q.enc == codec.JSON {
+		var err error
+		if own, err = codec.AppendJSON(nil, rec); err != nil {
+			panic(fmt.Sprintf("backpressure: control record of %d bytes: %v", len(rec), err))
+		}
+	} else {
+		own = append(own, rec...)
+	}
+	st := q.wake()
+	clear(st.open) // a gap must not come to cover what is pushed after this record
+	q.append(item{event: &event{rec: own}, at: st.now, size: len(own)})
+}
+
+// Gap queues a gap event of stream s, whose id is that of its chunks, behind what waits.
+// It is never dropped, nor made one with what the queue drops itself.
+func (q *Queue) Gap(s market.Stream, id uint32, from, to int64, r codec.Reason) {
+	st := q.wake()
+	var o Outcome
+	q.add(q.gapItem(s, id, from, to, r, st.now), &o)
+}
+
+// Bytes returns the size of what waits, in the session's encoding. Gaps and aggregates
+// count by estimate.
+func (q *Queue) Bytes() int { return q.bytes }
+
+// Empty reports that nothing waits.
+func (q *Queue) Empty() bool { return q.st == nil || q.st.head == len(q.st.items) }
+
+// Over reports that the session is behind: from the first event that was dropped, melted
+// or refused until Fill has taken the queue below half the budget. What melting alone
+// frees does not end it, or a session that takes nothing would never be over for long.
+func (q *Queue) Over() bool { return q.over }
+
+// OldestAt returns the now of the push that has waited longest, 0 if none waits. An event
+// that conflation or aggregation puts in the place of an earlier one waits since then.
+func (q *Queue) OldestAt() int64 {
+	if q.st == nil {
+		return 0
+	}
+	for _, it := range q.st.items[q.st.head:] {
+		if it.at != 0 {
+			return it.at // control records before the first push have none
+		}
+	}
+	return 0
+}
+
+// wake makes sure that the queue has storage.
+func (q *Queue) wake() *state {
+	if q.st == nil {
+		q.st = states.Get().(*state)
+		q.st.limit = q.budget
+	}
+	return q.st
+}
+
+// rest gives the storage back: nothing waits.
+func (q *Queue) rest() {
+	q.over, q.refusing = false, false
+	st := q.st
+	if st == nil {
+		return
+	}
+	if q.bytes != 0 {
+		panic(fmt.Sprintf("backpressure: %d bytes in an empty queue", q.bytes))
+	}
+	q.st = nil
+	if max(cap(st.items), cap(st.spare)) > itemsKept {
+		return
+	}
+	clear(st.open)
+	clear(st.lanes)
+	st.items, st.head, st.now, st.epoch = st.items[:0], 0, 0, 0
+	states.Put(st)
+}
+
+// add queues an item, whatever its size.
+func (q *Queue) add(it item, o *Outcome) {
+	if q.eager {
+		q.place(it, o)
+	} else {
+		q.append(it)
+	}
+}
+
+func (q *Queue) append(it item) {
+	st := q.st
+	if n := len(st.items); n == cap(st.items) && st.head > n/2 {
+		n = copy(st.items, st.items[st.head:])
+		clear(st.items[n:])
+		st.items, st.head = st.items[:n], 0
+	}
+	st.items = append(st.items, it)
+	q.bytes += it.size
+}
+
+// admit queues an item that may not fit.
+func (q *Queue) admit(it item) (o Outcome) {
+	strict := it.chunk != nil && !q.conflates(&it) && (it.policy == DropNewest || it.policy == Disconnect)
+	switch {
+	case q.full && it.chunk != nil:
+		o.Disconnect = true
+	case !strict:
+		q.add(it, &o)
+		if q.bytes > q.st.limit {
+			q.melt(&o)
+		}
+	case it.policy == DropNewest && q.refusing:
+		q.refuse(it, &o)
+	default:
+		if q.bytes+it.size > q.st.limit {
+			q.melt(&o)
+		}
+		switch {
+		case q.bytes+it.size <= q.budget:
+			q.add(it, &o)
+		case it.policy == DropNewest:
+			q.over, q.refusing = true, true
+			q.refuse(q.addFront(it, &o), &o)
+		default:
+			q.over, q.full = true, true
+			o.Disconnect = true
+		}
+	}
+	return o
+}
+
+// addFront queues the front of an item that does not fit whole and returns the rest.
+func (q *Queue) addFront(it item, o *Outcome) (rest item) {
+	if front, back := split(it, q.enc, q.budget-q.bytes); front.chunk != nil {
+		q.add(front, o)
+		return back
+	}
+	return it
+}
+
+// refuse drops an item. The gap that tells so is queued at once, behind all that was
+// accepted, and grows as long as nothing comes between.
+func (q *Queue) refuse(it item, o *Outcome) {
+	c, st := it.chunk, q.st
+	o.Dropped += c.N
+	if g := st.open[c.Stream]; g != nil && g.To+1 == c.First {
+		g.To = c.Last
+		return
+	}
+	gap := q.gapItem(it.stream(), c.Stream, c.First, c.Last, codec.ReasonSlow, it.at)
+	q.add(gap, o)
+	if q.eager {
+		return // place extends it by itself
+	}
+	if st.open == nil {
+		st.open = make(map[uint32]*codec.Gap)
+	}
+	st.open[c.Stream] = gap.event.gap
+}
+
+func (q *Queue) gapItem(s market.Stream, id uint32, from, to int64, r codec.Reason, at int64) item {
+	g := &codec.Gap{Stream: s, From: from, To: to, Reason: r}
+	return item{event: &event{stream: id, gap: g}, symbol: s.Symbol, at: at, size: q.gapBytes(s.Symbol)}
+}
+
+// gapBytes and sumBytes estimate what an event will take, the same all the time it waits.
+func (q *Queue) gapBytes(symbol string) int {
+	if q.enc == codec.JSON {
+		return 64 + len(symbol)
+	}
+	return 40 + len(symbol)
+}
+
+func (q *Queue) sumBytes(symbol string) int {
+	if q.enc == codec.JSON {
+		return 160 + len(symbol)
+	}
+	return 92 + len(symbol)
+}
+
+// stream names the stream of a chunk.
+func (it *item) stream() market.Stream {
+	return market.Stream{Channel: it.chunk.Channel, Symbol: it.symbol}
+}
+
+// conflates reports that only the newest tick of the item's stream matters.
+func (q *Queue) conflates(it *item) bool {
+	return it.chunk != nil && (it.policy == Conflate || q.eager && it.chunk.Channel != market.ChannelTrade)
+}

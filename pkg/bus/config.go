@@ -1,0 +1,127 @@
+package bus
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap"
+)
+
+// Embedded as Config.Servers starts a NATS server inside this process.
+const Embedded = "embedded"
+
+// Config says which NATS to use. Servers is required; the zero value of the rest works.
+type Config struct {
+	// Servers is a comma-separated list of URLs (nats, tls, ws or wss; user and password
+	// may be in them), or Embedded.
+	Servers string
+	// Name is what NATS's own monitoring shows for this connection.
+	Name string
+	// Listen is the host:port on which an embedded server takes connections of other
+	// processes, of anybody who can reach it; port 0 picks a free one, which Status.URL
+	// tells. Empty: none.
+	Listen string
+	// Replicas of what JetStream remembers, 1 to 5. 0 means 1. Above 1 needs a cluster.
+	Replicas int
+	// HistoryBytes bounds all stored trades together; the oldest go first. 0 means 512 MiB,
+	// 256 MiB when embedded.
+	HistoryBytes int64
+	// HistoryPerStream bounds the stored messages of one symbol's trades. 0 means 10,000.
+	HistoryPerStream int64
+	// QueueMessages is how many messages may wait for Run before new ones are dropped.
+	// 0 means 65,536.
+	QueueMessages int
+	// Log gets one line per change of state. nil means none.
+	Log *zap.Logger
+}
+
+// Validate reports every problem at once. Its text holds no credentials.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("bus: "+format, args...)) }
+
+	if c.Servers != Embedded {
+		for i, server := range strings.Split(c.Servers, ",") {
+			// The parser's own error repeats its input, and with it the password.
+			u, err := url.Parse(withScheme(server))
+			if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+				bad("Servers: entry %d is not a NATS URL such as nats://host:4222", i+1)
+			}
+		}
+	}
+	if c.Listen != "" {
+		if c.Servers != Embedded {
+			bad("Listen %q is for an embedded server only", c.Listen)
+		}
+		if _, _, err := splitListen(c.Listen); err != nil {
+			bad("Listen: %w", err)
+		}
+	}
+	if c.Replicas < 0 || c.Replicas > 5 {
+		bad("Replicas is %d, must be 1 to 5", c.Replicas)
+	}
+	if c.Servers == Embedded && c.Replicas > 1 {
+		bad("Replicas is %d, an embedded server has only 1", c.Replicas)
+	}
+	if c.HistoryBytes < 0 {
+		bad("HistoryBytes is %d, must not be negative", c.HistoryBytes)
+	}
+	if c.HistoryPerStream < 0 {
+		bad("HistoryPerStream is %d, must not be negative", c.HistoryPerStream)
+	}
+	if c.QueueMessages < 0 || c.QueueMessages == 1 {
+		bad("QueueMessages is %d, must be at least 2", c.QueueMessages)
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) withDefaults() Config {
+	if c.Replicas == 0 {
+		c.Replicas = 1
+	}
+	if c.HistoryBytes == 0 {
+		c.HistoryBytes = 512 << 20
+		if c.Servers == Embedded {
+			c.HistoryBytes = 256 << 20
+		}
+	}
+	if c.HistoryPerStream == 0 {
+		c.HistoryPerStream = 10_000
+	}
+	if c.QueueMessages == 0 {
+		c.QueueMessages = 65_536
+	}
+	if c.Log == nil {
+		c.Log = zap.NewNop()
+	}
+	return c
+}
+
+func (c Config) urls() string {
+	var urls []string
+	for server := range strings.SplitSeq(c.Servers, ",") {
+		urls = append(urls, withScheme(server))
+	}
+	return strings.Join(urls, ",")
+}
+
+func withScheme(server string) string {
+	server = strings.TrimSpace(server)
+	if !strings.Contains(server, "://") {
+		return "nats://" + server
+	}
+	return server
+}
+
+func splitListen(listen string) (host string, port int, err error) {
+	addr, err := net.ResolveTCPAddr("tcp", listen)
+	if err != nil {
+		return "", 0, err
+	}
+	host, _, err = net.SplitHostPort(listen)
+	return host, addr.Port, err
+}

@@ -1,0 +1,126 @@
+package codec
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/tickcast/tickcast/pkg/market"
+)
+
+// A Chunk is one or more consecutive ticks of one stream, as the feed encoded them. It is
+// immutable and shared by every queue that holds it; [ParseChunk] makes one.
+type Chunk struct {
+	Stream      uint32 // the node's dense id for the stream; the node sets it before it shares the chunk
+	Channel     market.Channel
+	First, Last int64  // seqs, both included, no hole between
+	N           int    // ticks
+	Bytes       []byte // N msgpack records
+
+	last int // where in Bytes the newest record begins
+
+	translate sync.Once
+	json      []byte
+}
+
+// ParseChunk checks body, an upstream message: trades, quotes or bars of stream s whose
+// seqs rise by one, each as [NextTick] wants it. One gap with reason reset may lead them;
+// its last seq is returned as reset, which is otherwise 0, and comes right before the
+// first tick's. The chunk aliases body. The error is [ErrMalformed].
+func ParseChunk(s market.Stream, body []byte) (c *Chunk, reset int64, err error) {
+	c = &Chunk{Channel: s.Channel}
+	start := 0
+	for i := 0; i < len(body); {
+		h, n, err := NextTick(body[i:])
+		if err != nil {
+			return nil, 0, fmt.Errorf("%v at byte %d: %w", s, i, err)
+		}
+		if h.Channel != s.Channel || string(h.Symbol) != s.Symbol {
+			return nil, 0, fmt.Errorf("%w: %v holds %v %s", ErrMalformed, s, h.Channel, h.Symbol)
+		}
+		switch {
+		case h.Kind == KindGap && i == 0 && gapReason(body[:n]) == ReasonReset:
+			reset, start = h.To, n
+		case h.Kind == KindGap || h.Kind == KindAggregate:
+			return nil, 0, fmt.Errorf("%w: %v holds a gap or an aggregate at byte %d", ErrMalformed, s, i)
+		case c.N == 0 && reset > 0 && h.Seq != reset+1, c.N > 0 && h.Seq != c.Last+1:
+			return nil, 0, fmt.Errorf("%w: %v goes from seq %d to %d", ErrMalformed, s, max(c.Last, reset), h.Seq)
+		default:
+			if c.N == 0 {
+				c.First = h.Seq
+			}
+			c.Last, c.last = h.Seq, i-start
+			c.N++
+		}
+		i += n
+	}
+	if c.N == 0 {
+		return nil, 0, fmt.Errorf("%w: %v has no tick", ErrMalformed, s)
+	}
+	c.Bytes = body[start:]
+	return c, reset, nil
+}
+
+// gapReason reads the last element of a gap that NextTick has accepted.
+func gapReason(rec []byte) Reason {
+	_, i := arrayAt(rec, 0)
+	_, i = strAt(rec, i)
+	_, i = strAt(rec, i)
+	_, i = strAt(rec, i)
+	_, i = intAt(rec, i)
+	_, i = intAt(rec, i)
+	r, _ := strAt(rec, i)
+	return Reason(r)
+}
+
+// LastRecord returns the newest tick's msgpack record, which aliases Bytes.
+func (c *Chunk) LastRecord() []byte { return c.Bytes[c.last:] }
+
+// From returns the part of c with seqs from seq on: c itself if that is all of it, nil if
+// it is nothing. A part is a Chunk of its own that shares c's Bytes.
+func (c *Chunk) From(seq int64) *Chunk {
+	switch {
+	case seq <= c.First:
+		return c
+	case seq > c.Last:
+		return nil
+	}
+	i := c.last
+	if seq < c.Last {
+		i = 0
+		for range seq - c.First {
+			_, n, err := NextTick(c.Bytes[i:])
+			if err != nil {
+				panic(fmt.Sprintf("codec: chunk of seqs %d to %d, byte %d: %v", c.First, c.Last, i, err))
+			}
+			i += n
+		}
+	}
+	return &Chunk{
+		Stream: c.Stream, Channel: c.Channel,
+		First: seq, Last: c.Last, N: int(c.Last - seq + 1),
+		Bytes: c.Bytes[i:], last: c.last - i,
+	}
+}
+
+// In returns c's events in encoding e, as [Batch.Add] wants them. The JSON is made on
+// first use and kept; any goroutine may ask. The bytes are shared: do not write to them.
+func (c *Chunk) In(e Encoding) []byte {
+	if e == MsgPack {
+		return c.Bytes
+	}
+	c.translate.Do(func() {
+		text := make([]byte, 0, len(c.Bytes)*3/2) // trades take 1.3 times their msgpack
+		for i := 0; i < len(c.Bytes); {
+			if i > 0 {
+				text = append(text, ',')
+			}
+			grown, n, err := appendJSONValue(text, c.Bytes, i, 1)
+			if err != nil {
+				panic(fmt.Sprintf("codec: chunk of seqs %d to %d, byte %d: %v", c.First, c.Last, i, err))
+			}
+			text, i = grown, n
+		}
+		c.json = text
+	})
+	return c.json
+}

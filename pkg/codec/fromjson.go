@@ -1,0 +1,162 @@
+package codec
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// canonical returns the msgpack form of a whole message, which is data itself if e is
+// MsgPack, after checking all of it. Everything is decoded from this one form, so that the
+// two encodings cannot come to mean different things.
+func canonical(e Encoding, data []byte, s strictness) ([]byte, error) {
+	if e == JSON {
+		return appendFromJSON(make([]byte, 0, len(data)), data)
+	}
+	switch end := walk(data, 0, 1, s); {
+	case end < 0:
+		return nil, fmt.Errorf("%w: not MessagePack of at most %d levels", ErrMalformed, MaxDepth)
+	case end < len(data):
+		return nil, fmt.Errorf("%w: %d bytes after the message", ErrMalformed, len(data)-end)
+	}
+	return data, nil
+}
+
+// container is an array or object that is still open.
+type container struct {
+	head   int // where its five head bytes are
+	values int // keys counted too
+	isMap  bool
+}
+
+// appendFromJSON appends the msgpack form of the JSON text data. Numbers without a
+// fraction or an exponent that fit 64 bits become integers, all others floats.
+func appendFromJSON(dst, data []byte) ([]byte, error) {
+	if err := checkJSONText(data); err != nil {
+		return nil, err
+	}
+	if !json.Valid(data) {
+		return nil, fmt.Errorf("%w: not JSON", ErrMalformed)
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	var open []container
+	for {
+		token, err := dec.Token()
+		if errors.Is(err, io.EOF) {
+			return dst, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
+		if d, ok := token.(json.Delim); ok && (d == ']' || d == '}') {
+			c := open[len(open)-1]
+			open = open[:len(open)-1]
+			if c.isMap {
+				c.values /= 2
+			}
+			be.PutUint32(dst[c.head+1:], uint32(c.values))
+			continue
+		}
+		if len(open) > 0 {
+			open[len(open)-1].values++
+		}
+		switch v := token.(type) {
+		case json.Delim:
+			open = append(open, container{head: len(dst), isMap: v == '{'})
+			kind := byte(mpArray32)
+			if v == '{' {
+				kind = mpMap32
+			}
+			dst = append(dst, kind, 0, 0, 0, 0) // the length comes with the end
+		case string:
+			dst = appendStr(dst, v)
+		case bool:
+			dst = appendBool(dst, v)
+		case nil:
+			dst = append(dst, mpNil)
+		case json.Number:
+			if dst, err = appendNumber(dst, v.String()); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+func appendNumber(dst []byte, text string) ([]byte, error) {
+	if len(text) <= len("18446744073709551615") && !strings.ContainsAny(text, ".eE") && text != "-0" {
+		if v, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return appendInt(dst, v), nil
+		}
+		if v, err := strconv.ParseUint(text, 10, 64); err == nil {
+			return appendUint(dst, v), nil
+		}
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return nil, fmt.Errorf("%w: number %.40q", ErrMalformed, text)
+	}
+	return appendFloat(dst, f), nil
+}
+
+// checkJSONText refuses what encoding/json would let pass: text that is not UTF-8 and
+// halves of surrogate pairs, which it makes U+FFFD, so that different symbols become one;
+// and nesting beyond MaxDepth. It does not check that data is JSON otherwise.
+func checkJSONText(data []byte) error {
+	if !utf8.Valid(data) {
+		return fmt.Errorf("%w: not UTF-8", ErrMalformed)
+	}
+	depth, inString := 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case inString && c == '\\':
+			n := escapeLen(data[i:])
+			if n == 0 {
+				return fmt.Errorf("%w: half a surrogate pair at byte %d", ErrMalformed, i)
+			}
+			i += n - 1
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '[' || c == '{':
+			if depth++; depth > MaxDepth {
+				return fmt.Errorf("%w: deeper than %d levels", ErrMalformed, MaxDepth)
+			}
+		case c == ']' || c == '}':
+			depth--
+		}
+	}
+	return nil
+}
+
+// escapeLen returns the length of the escape that s begins with: a surrogate pair is one.
+// 0 is half a pair.
+func escapeLen(s []byte) int {
+	switch r := hexRune(s); {
+	case r < 0xd800 || r > 0xdfff:
+		return 2
+	case r >= 0xdc00:
+		return 0
+	}
+	if low := hexRune(s[6:]); low < 0xdc00 || low > 0xdfff {
+		return 0
+	}
+	return 12
+}
+
+// hexRune returns the number in s, if s begins with \u and four digits, and else -1.
+func hexRune(s []byte) int {
+	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
+		return -1
+	}
+	v, err := strconv.ParseUint(string(s[2:6]), 16, 16)
+	if err != nil {
+		return -1
+	}
+	return int(v)
+}

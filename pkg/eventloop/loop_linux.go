@@ -1,0 +1,392 @@
+package eventloop
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Handler gives the bytes their meaning. It is called only by the goroutine inside Run,
+// must not block, and may call any method of any Conn of the same loop.
+type Handler interface {
+	// Open tells that c was adopted. It may write.
+	Open(c *Conn)
+	// Message gives one whole message: unmasked, inflated, and valid UTF-8 if it is text.
+	// payload is the loop's again on return.
+	Message(c *Conn, text bool, payload []byte)
+	// Drained tells that the kernel has taken everything that Write left waiting.
+	Drained(c *Conn)
+	// Closed tells, exactly once for every Open, that c has ended or is about to: nothing
+	// that is written from now on is sent. The loop finishes the closing handshake alone
+	// and closes the descriptor. code is the peer's close code (1005 if it gave none), the
+	// one given to Close, the one sent for a peer's fault, or 1006 where the connection
+	// broke; err is why, nil after an orderly close.
+	Closed(c *Conn, code int, err error)
+	// Turn is called once a turn, after what was read and adopted. now is on the scale of
+	// Now. It returns when it wants to be called again at the latest; 0 is not before
+	// something happens.
+	Turn(now int64) (wake int64)
+}
+
+// Config bounds what a loop spends on one connection. Its zero value works.
+type Config struct {
+	// MaxMessageBytes bounds a message from a peer, as sent and as inflated; a larger one
+	// is refused with 1009. 0 means 64 KiB.
+	MaxMessageBytes int
+	// ReadBudget is how many bytes are read from one connection in one turn, which bounds
+	// what a flooding peer takes from the others. 0 means 32 KiB.
+	ReadBudget int
+	// SendBuffer is SO_SNDBUF, which the kernel doubles. 0 leaves it to the kernel, which
+	// may hold megabytes for a peer that does not read.
+	SendBuffer int
+	// NotSentLowat is TCP_NOTSENT_LOWAT: how many bytes the kernel takes beyond those
+	// under way. 0 leaves it to the kernel.
+	NotSentLowat int
+	// Linger bounds how long a connection that is being closed may take to read what
+	// waits and to close its side. 0 means 5s.
+	Linger time.Duration
+}
+
+// Validate reports every problem.
+func (c Config) Validate() error {
+	var errs []error
+	for _, f := range []struct {
+		name  string
+		value int
+	}{
+		{"MaxMessageBytes", c.MaxMessageBytes}, {"ReadBudget", c.ReadBudget}, {"SendBuffer", c.SendBuffer},
+		{"NotSentLowat", c.NotSentLowat}, {"Linger", int(c.Linger)},
+	} {
+		if f.value < 0 {
+			errs = append(errs, fmt.Errorf("eventloop: %s is negative: %d", f.name, f.value))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// ErrStopped is why connections end that were open when their loop was stopped.
+var ErrStopped = errors.New("eventloop: loop stopped")
+
+// Adopted is a connection whose HTTP upgrade is done.
+type Adopted struct {
+	// Fd is the descriptor from Detach. The loop owns it from the call of Adopt on,
+	// whatever that returns.
+	Fd int
+	// TLS is what was given to Detach if that was a *TLSConn.
+	TLS *TLSConn
+	// Rest is what was read past the handshake. The loop writes to it.
+	Rest []byte
+	// Deflate says that the peer may compress, without context takeover.
+	Deflate bool
+	// Data becomes Conn.Data.
+	Data any
+}
+
+// What a loop is doing, as Wake sees it.
+const (
+	awake  uint32 = iota
+	asleep        // in or about to enter epoll_wait
+	woken         // Wake was called since; there is no need to call again
+)
+
+const (
+	wakeSlot = -1
+	// adoptPerTurn bounds a turn while thousands arrive at once.
+	adoptPerTurn = 256
+	eventsMax    = 256
+)
+
+// A Loop owns a set of connections. Everything under "run" is touched only inside Run.
+type Loop struct {
+	handler Handler
+	cfg     Config
+	poller  poller
+	state   atomic.Uint32
+
+	mu       sync.Mutex
+	inbox    []Adopted
+	stopping bool
+	ended    bool // the poller is closed
+
+	// run
+	slots     []slot
+	freeSlots []int32
+	live      int // descriptors
+	adopting  []Adopted
+	ending    []ending // Closed has yet to be called
+	lingers   []linger // by deadline, which is the same time after each began
+	now       int64
+
+	read     []byte // one share of one connection
+	spare    *frameReader
+	readers  []*frameReader
+	inflater inflater
+	backlogs backlogs
+	frame    []byte // a control frame that is being built
+	sealed   []byte // TLS records that are being built
+	plain    []byte // decrypted bytes; nil until a TLS connection comes
+	pongs    []byte // answers to the pings of one share
+	lastPong int    // where in pongs the last one begins
+}
+
+// A slot is what epoll knows a connection by. Its gen changes with every connection, so that
+// an event for one that was closed in the same turn cannot reach its successor.
+type slot struct {
+	c   *Conn
+	gen int32
+}
+
+// New returns a loop without connections. It fails only where the system has no descriptor
+// left. Run must be called, and returned from, to give its own descriptors back.
+func New(h Handler, cfg Config) (*Loop, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.MaxMessageBytes == 0 {
+		cfg.MaxMessageBytes = 64 << 10
+	}
+	if cfg.ReadBudget == 0 {
+		cfg.ReadBudget = 32 << 10
+	}
+	if cfg.Linger == 0 {
+		cfg.Linger = 5 * time.Second
+	}
+	l := &Loop{handler: h, cfg: cfg, read: make([]byte, cfg.ReadBudget)}
+	l.spare = l.takeReader()
+	if err := l.poller.open(); err != nil {
+		return nil, err
+	}
+	l.state.Store(woken) // the first turn comes at once
+	return l, nil
+}
+
+// Adopt gives a connection to the loop, from any goroutine. It reports false when the loop
+// has stopped: the descriptor is closed then and the Handler hears nothing of it.
+func (l *Loop) Adopt(a Adopted) bool {
+	l.mu.Lock()
+	refused := l.stopping
+	if !refused {
+		l.inbox = append(l.inbox, a)
+	}
+	l.mu.Unlock()
+	if refused {
+		_ = unix.Close(a.Fd)
+		return false
+	}
+	l.Wake()
+	return true
+}
+
+// Wake makes the loop take a turn soon, from any goroutine. Everything done before Wake is
+// seen by that turn. It costs an atomic load when a turn is due anyway, and a write(2) only
+// when the loop sleeps.
+func (l *Loop) Wake() {
+	for {
+		switch l.state.Load() {
+		case woken:
+			return
+		case awake:
+			if l.state.CompareAndSwap(awake, woken) {
+				return
+			}
+		case asleep:
+			if l.state.CompareAndSwap(asleep, woken) {
+				// Run may end meanwhile, and the descriptor's number be somebody else's.
+				l.mu.Lock()
+				if !l.ended {
+					l.poller.wake()
+				}
+				l.mu.Unlock()
+				return
+			}
+		}
+	}
+}
+
+// Stop ends the loop, from any goroutine, and does not wait. After one more Turn what is
+// still open is closed with 1001; Run returns when the last descriptor is closed, which
+// takes at most Config.Linger. To close in some other way, do so before.
+func (l *Loop) Stop() {
+	l.mu.Lock()
+	l.stopping = true
+	l.mu.Unlock()
+	l.Wake()
+}
+
+// Run drives the loop until Stop. It fails only where epoll does, and then drops all
+// connections.
+func (l *Loop) Run() error {
+	defer l.end()
+	var wake int64
+	for stopped := false; ; {
+		events, err := l.sleep(wake)
+		l.now = Now()
+		if err != nil {
+			l.dropAll(err)
+			return err
+		}
+		for i := range events {
+			l.serve(&events[i])
+		}
+		stop := l.adopt()
+		if !stopped {
+			wake = l.handler.Turn(l.now)
+		}
+		if stop && !stopped && len(l.adopting) == 0 {
+			stopped, wake = true, 0
+			l.closeAll()
+		}
+		l.tellEnded()
+		l.expire()
+		if stopped && l.live == 0 {
+			return nil
+		}
+	}
+}
+
+// sleep waits for events until wake, until a lingering connection's time is up, or until
+// Wake is called. From here to the next turn, Wake has to write.
+func (l *Loop) sleep(wake int64) ([]unix.EpollEvent, error) {
+	if len(l.lingers) > 0 && (wake == 0 || l.lingers[0].deadline < wake) {
+		wake = l.lingers[0].deadline
+	}
+	timeout := time.Duration(-1)
+	switch {
+	case len(l.adopting) > 0, !l.state.CompareAndSwap(awake, asleep):
+		timeout = 0
+	case wake != 0:
+		// The clock again, or a long turn would make the next one late.
+		timeout = max(0, time.Duration(wake-Now()))
+	}
+	events, err := l.poller.wait(timeout)
+	l.state.Store(awake)
+	return events, err
+}
+
+// serve does what one event asks for. Errors are found by reading and writing.
+func (l *Loop) serve(ev *unix.EpollEvent) {
+	if ev.Fd == wakeSlot {
+		return
+	}
+	s := l.slots[ev.Fd]
+	if s.c == nil || s.gen != ev.Pad {
+		return
+	}
+	const broken = unix.EPOLLERR | unix.EPOLLHUP
+	if ev.Events&(unix.EPOLLOUT|broken) != 0 && s.c.backlog != nil {
+		s.c.flush()
+	}
+	if ev.Events&(unix.EPOLLIN|unix.EPOLLRDHUP|broken) != 0 && s.c.state != stateGone {
+		s.c.readShare()
+	}
+}
+
+// adopt opens what came through Adopt, some of it in the next turn when it is much.
+func (l *Loop) adopt() (stop bool) {
+	l.mu.Lock()
+	if len(l.adopting) == 0 {
+		l.adopting, l.inbox = l.inbox, nil
+	}
+	stop = l.stopping && len(l.inbox) == 0
+	l.mu.Unlock()
+
+	n := min(len(l.adopting), adoptPerTurn)
+	for i := range l.adopting[:n] {
+		l.open(&l.adopting[i])
+		l.adopting[i] = Adopted{}
+	}
+	l.adopting = l.adopting[n:]
+	return stop
+}
+
+func (l *Loop) open(a *Adopted) {
+	c := &Conn{Data: a.Data, loop: l, tls: a.TLS, fd: int32(a.Fd), watched: interestRead, deflate: a.Deflate}
+	if len(l.freeSlots) == 0 {
+		l.freeSlots = append(l.freeSlots, int32(len(l.slots)))
+		l.slots = append(l.slots, slot{})
+	}
+	last := len(l.freeSlots) - 1
+	c.slot, l.freeSlots = l.freeSlots[last], l.freeSlots[:last]
+	s := &l.slots[c.slot]
+	s.c = c
+	s.gen++
+	l.live++
+
+	c.setBuffers()
+	err := l.poller.add(a.Fd, c.watched, c.slot, s.gen)
+	l.handler.Open(c)
+	if err != nil {
+		c.lost(err)
+		return
+	}
+	if len(a.Rest) > 0 {
+		c.consume(a.Rest)
+	}
+	if c.tls != nil && c.state == stateOpen {
+		// Records that came with the handshake are in the tls.Conn: epoll knows nothing of them.
+		c.decrypt(nil)
+	}
+}
+
+// release gives up c's place and descriptor. Closing it takes it out of epoll: Detach left
+// no second descriptor for the same socket.
+func (l *Loop) release(c *Conn) {
+	_ = unix.Close(int(c.fd))
+	l.slots[c.slot].c = nil
+	l.freeSlots = append(l.freeSlots, c.slot)
+	l.live--
+}
+
+func (l *Loop) closeAll() {
+	for i := range l.slots {
+		if c := l.slots[i].c; c != nil {
+			c.begin(codeGoingAway, codeGoingAway, "going away", ErrStopped)
+		}
+	}
+}
+
+func (l *Loop) dropAll(err error) {
+	for i := range l.slots {
+		if c := l.slots[i].c; c != nil {
+			c.lost(err)
+		}
+	}
+	l.tellEnded()
+}
+
+// end closes what the loop itself holds, and what was adopted after a failure.
+func (l *Loop) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stopping, l.ended = true, true
+	for _, a := range append(l.adopting, l.inbox...) {
+		_ = unix.Close(a.Fd)
+	}
+	l.adopting, l.inbox = nil, nil
+	l.poller.close()
+}
+
+// takeReader returns a reader for a connection that has begun a frame; giveReader takes it
+// back.
+func (l *Loop) takeReader() *frameReader {
+	if n := len(l.readers); n > 0 {
+		r := l.readers[n-1]
+		l.readers = l.readers[:n-1]
+		return r
+	}
+	return &frameReader{limit: l.cfg.MaxMessageBytes}
+}
+
+// readersKept bounds the free list: more than these are in use only in a storm.
+const readersKept = 64
+
+func (l *Loop) giveReader(r *frameReader) {
+	if len(l.readers) < readersKept {
+		r.reset()
+		l.readers = append(l.readers, r)
+	}
+}

@@ -1,0 +1,80 @@
+package feed
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tickcast/tickcast/pkg/codec"
+	"github.com/tickcast/tickcast/pkg/market"
+)
+
+const (
+	lastTimeout = 30 * time.Second
+	lastTries   = 3 // of a source that can wait
+)
+
+// open finds out where the numbers of new lines begin: after the newest tick that the bus
+// remembers, or, where it remembers none, at the clock, which is beyond any number that an
+// earlier feed can have given (it would have had to publish a million ticks a second).
+func (p *publisher) open(lines []*line) {
+	if len(lines) == 0 {
+		return
+	}
+	known := p.newest(lines)
+	now := time.Now().UnixMicro()
+	for _, l := range lines {
+		if c := known[l.stream]; c != nil {
+			l.seq, l.last = c.Last, c.LastRecord()
+		} else {
+			l.seq, l.reset = now-1, true
+		}
+	}
+}
+
+// newest asks the bus for the lines' last messages, and lets others in meanwhile.
+func (p *publisher) newest(lines []*line) map[market.Stream]*codec.Chunk {
+	p.mu.Unlock()
+	defer p.mu.Lock()
+	streams := make([]market.Stream, len(lines))
+	for i, l := range lines {
+		streams[i] = l.stream
+	}
+	known := make(map[market.Stream]*codec.Chunk, len(lines))
+	for try := 1; ; try++ {
+		err := p.readLast(streams, known)
+		if err == nil || p.ctx.Err() != nil {
+			return known
+		}
+		p.log.Warn("last numbers unknown", zap.Int("streams", len(lines)), zap.Int("try", try), zap.Error(err))
+		if p.live || try == lastTries || !p.pause(time.Second) {
+			return known
+		}
+	}
+}
+
+func (p *publisher) readLast(streams []market.Stream, known map[market.Stream]*codec.Chunk) error {
+	ctx, cancel := context.WithTimeout(p.ctx, lastTimeout)
+	defer cancel()
+	return p.bus.Last(ctx, streams, func(s market.Stream, body []byte) {
+		c, _, err := codec.ParseChunk(s, bytes.Clone(body))
+		if err != nil {
+			p.log.Warn("last message unreadable", zap.Stringer("stream", s), zap.Error(err))
+			return
+		}
+		known[s] = c
+	})
+}
+
+func (p *publisher) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-p.ctx.Done():
+		return false
+	}
+}

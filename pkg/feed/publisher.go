@@ -1,0 +1,247 @@
+package feed
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tickcast/tickcast/pkg/codec"
+	"github.com/tickcast/tickcast/pkg/market"
+)
+
+const (
+	// bodyBytesMax bounds a message. A line is sent before a record could take it beyond:
+	// recordBytesMax is more than any record with a sane trade id takes.
+	bodyBytesMax   = 32 << 10
+	recordBytesMax = 1 << 10
+
+	// aheadBytesMax bounds what a source that is not live may publish before the server
+	// has confirmed it; it is also what is kept for sending again.
+	aheadBytesMax = 4 << 20
+
+	// A window is crowded, and the next one longer, when it sent more than crowdedMessages
+	// per window of the base length and these held fewer than crowdedTicks on average:
+	// then what a tick costs every node is mostly the message around it. Otherwise the next
+	// one is shorter again, down to the base.
+	crowdedMessages = 16
+	crowdedTicks    = 8
+	windowsMax      = 5 // the longest window, in base lengths
+)
+
+// A line is one stream's numbers and its ticks that wait.
+type line struct {
+	stream market.Stream
+	seq    int64 // last one given
+	reset  bool  // the numbers began at the clock, and nothing is published yet
+	queued bool  // in publisher.queue
+
+	buf  []byte // n records, led by a gap while reset
+	n    int
+	tail int // where the last record starts
+
+	last     []byte // the newest record that is not in buf; nil = none
+	lastLost bool   // last was refused by the bus
+}
+
+// publisher gives numbers, encodes, gathers and publishes. Everything is guarded by mu, the
+// Feed's, except what onReconnect touches.
+type publisher struct {
+	bus  Bus
+	live bool
+	base time.Duration // window at low rates
+	log  *zap.Logger
+	ctx  context.Context // ends what may block; set by Feed.Run
+
+	armed chan struct{} // a first tick waits
+	back  chan struct{} // the bus is connected again
+	again atomic.Bool   // what is not confirmed must be sent again
+
+	mu     *sync.Mutex
+	window time.Duration
+	queue  []*line // with waiting ticks, the longest waiting first
+	silent []*instrument
+
+	// Only when not live: what is published but not confirmed, and whether the bus refused
+	// something. Then nothing new is taken until freed is closed.
+	sent      []sentBody
+	sentBytes int
+	stuck     bool
+	freed     chan struct{}
+
+	losing bool // the last publication failed: one log line each way
+	stats  Stats
+}
+
+type sentBody struct {
+	stream market.Stream
+	body   []byte
+}
+
+func newPublisher(bus Bus, live bool, window time.Duration, mu *sync.Mutex, log *zap.Logger) *publisher {
+	return &publisher{
+		bus: bus, live: live, base: window, window: window, mu: mu, log: log,
+		ctx:   context.Background(),
+		armed: make(chan struct{}, 1), back: make(chan struct{}, 1), freed: make(chan struct{}),
+	}
+}
+
+// announce tells the bus of instruments; those that it refuses are tried again by tick.
+func (p *publisher) announce(list []*instrument) {
+	for i, in := range list {
+		if err := p.bus.Announce(in.symbol, in.channels); err != nil {
+			p.silent = append(p.silent, list[i:]...)
+			return
+		}
+	}
+}
+
+// trade numbers and queues t. It says whether t was taken.
+func (p *publisher) trade(l *line, t *market.Trade) bool {
+	if !p.room(l) {
+		return false
+	}
+	t.Seq = l.seq + 1
+	buf, err := codec.AppendTrade(p.start(l), t)
+	return p.took(l, buf, err, market.ChannelTrade)
+}
+
+func (p *publisher) quote(l *line, q *market.Quote) bool {
+	if !p.room(l) {
+		return false
+	}
+	q.Seq = l.seq + 1
+	buf, err := codec.AppendQuote(p.start(l), q)
+	return p.took(l, buf, err, market.ChannelQuote)
+}
+
+// bar never waits: it is also called by the goroutine that ends all waiting. While the bus
+// is away no trades are taken, so that bars are few then.
+func (p *publisher) bar(l *line, b *market.Bar) {
+	b.Seq = l.seq + 1
+	buf, err := codec.AppendBar(p.start(l), b)
+	p.took(l, buf, err, market.ChannelBar)
+	if len(l.buf) > bodyBytesMax-recordBytesMax && !p.stuck {
+		p.send(l)
+	}
+}
+
+// room makes room for one more record. It waits while the source has to, and is false once
+// nothing is wanted any more.
+func (p *publisher) room(l *line) bool {
+	for p.stuck || len(l.buf) > bodyBytesMax-recordBytesMax && !p.send(l) {
+		if !p.wait() {
+			return false
+		}
+	}
+	return true
+}
+
+// wait lets others in until the bus takes what it refused; false when ctx ended first.
+func (p *publisher) wait() bool {
+	freed := p.freed
+	p.mu.Unlock()
+	defer p.mu.Lock()
+	select {
+	case <-freed:
+		return true
+	case <-p.ctx.Done():
+		return false
+	}
+}
+
+// start returns the line's buffer, ready for a record.
+func (p *publisher) start(l *line) []byte {
+	if l.reset && l.n == 0 {
+		l.buf = codec.AppendGap(l.buf[:0], l.stream, 1, l.seq, codec.ReasonReset)
+	}
+	return l.buf
+}
+
+// took makes buf, which holds one record more, the line's.
+func (p *publisher) took(l *line, buf []byte, err error, ch market.Channel) bool {
+	if err != nil {
+		p.stats.Refused++
+		return false
+	}
+	l.tail = len(l.buf)
+	l.buf = buf
+	l.n++
+	l.seq++
+	p.stats.Events[ch]++
+	if !l.queued {
+		l.queued = true
+		p.queue = append(p.queue, l)
+		if len(p.queue) == 1 {
+			signal(p.armed)
+		}
+	}
+	return true
+}
+
+// flush ends a window: it publishes all that waits, and chooses the length of the next.
+func (p *publisher) flush() {
+	messages, ticks := 0, 0
+	for i, l := range p.queue {
+		n := l.n
+		if !p.send(l) {
+			p.queue = append(p.queue[:0], p.queue[i:]...)
+			return
+		}
+		l.queued = false
+		if n > 0 {
+			messages++
+			ticks += n
+		}
+	}
+	clear(p.queue)
+	p.queue = p.queue[:0]
+
+	perBase := messages * int(p.base) / int(p.window)
+	if perBase > crowdedMessages && ticks < crowdedTicks*messages {
+		p.window = min(p.window+p.base, windowsMax*p.base)
+	} else {
+		p.window = max(p.window-p.base, p.base)
+	}
+}
+
+// send publishes what waits in the line. False means that it still waits, and that the
+// publisher is stuck; what a live source emitted never waits twice.
+func (p *publisher) send(l *line) bool {
+	if l.n == 0 {
+		return true
+	}
+	if !p.live && (p.again.Load() || p.sentBytes > aheadBytesMax) {
+		if !p.catchUp() {
+			return false
+		}
+	}
+	err := p.bus.Publish(l.stream, l.buf)
+	p.note(err)
+	switch {
+	case err == nil:
+		p.stats.Messages++
+		p.stats.Bytes += int64(len(l.buf))
+		p.keep(l)
+		l.reset = false
+	case !p.live:
+		p.again.Store(true)
+		p.stuck = true
+		return false
+	default:
+		p.stats.Lost += int64(l.n)
+	}
+	l.last = append(l.last[:0], l.buf[l.tail:]...)
+	l.lastLost = err != nil
+	l.buf, l.n = l.buf[:0], 0
+	return true
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,118 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tickcast/tickcast/pkg/backpressure"
+	"github.com/tickcast/tickcast/pkg/market"
+)
+
+// Config tunes a node. The zero value works.
+type Config struct {
+	// Name tells nodes apart in hello, logs and metrics. Empty means "node".
+	Name string
+	// Heartbeat is the longest silence on a connection. 0 means 15s.
+	Heartbeat time.Duration
+	// BatchEvery is the batching window: events that arrive within it after a flush leave
+	// together. 0 means 5ms; <0 flushes every turn.
+	BatchEvery time.Duration
+	// Policies are the defaults per channel; nil means backpressure.Default of each.
+	Policies *[market.Channels]backpressure.Policy
+	// PendingBytes is a connection's budget for what it has yet to take. 0 means 1 MiB.
+	PendingBytes int
+	// SlowTimeout is how long a connection may stay over its budget, or take no byte while
+	// some wait. 0 means 10s.
+	SlowTimeout time.Duration
+	// MaxConnections refuses further upgrades with 503. 0 means 15,000: below the usual
+	// descriptor limit.
+	MaxConnections int
+	// MaxSymbols bounds the different symbols named on a connection. 0 means 1,000.
+	MaxSymbols int
+	// AllowedOrigins are browser origins that may connect beside the node's own host:
+	// "https://example.com", a host, or "*" for all.
+	AllowedOrigins []string
+	// NoCompression keeps permessage-deflate out of the handshake.
+	NoCompression bool
+	// Shards is how many goroutines share the sessions. 0 means one per core.
+	Shards int
+	// Grace is how long the upstream may be away before the node calls itself not ready.
+	// 0 means 10s.
+	Grace time.Duration
+	// Linger keeps a stream that nobody wants any more, for those who come back. 0 means 10s.
+	Linger time.Duration
+	// Log is where the node reports; nil discards.
+	Log *zap.Logger
+}
+
+func (c Config) withDefaults() Config {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&c.Heartbeat, 15*time.Second)
+	def(&c.BatchEvery, 5*time.Millisecond)
+	def(&c.SlowTimeout, 10*time.Second)
+	def(&c.Grace, 10*time.Second)
+	def(&c.Linger, 10*time.Second)
+	if c.BatchEvery < 0 {
+		c.BatchEvery = 0
+	}
+	if c.Name == "" {
+		c.Name = "node"
+	}
+	if c.Policies == nil {
+		p := [market.Channels]backpressure.Policy{}
+		for _, ch := range market.AllChannels() {
+			p[ch] = backpressure.Default(ch)
+		}
+		c.Policies = &p
+	}
+	if c.PendingBytes == 0 {
+		c.PendingBytes = 1 << 20
+	}
+	if c.MaxConnections == 0 {
+		c.MaxConnections = 15_000
+	}
+	if c.MaxSymbols == 0 {
+		c.MaxSymbols = 1000
+	}
+	if c.Shards == 0 {
+		c.Shards = min(runtime.GOMAXPROCS(0), shardsMax)
+	}
+	if c.Log == nil {
+		c.Log = zap.NewNop()
+	}
+	return c
+}
+
+// pendingBytesMin leaves room for the events that no policy drops.
+const pendingBytesMin = 4 << 10
+
+// Validate reports every problem, so that an operator needs one restart and not five.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(wrong bool, format string, args ...any) {
+		if wrong {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	bad(c.Heartbeat != 0 && c.Heartbeat < 100*time.Millisecond, "heartbeat %s: at least 100ms", c.Heartbeat)
+	bad(c.BatchEvery > time.Second, "batch-interval %s: at most 1s", c.BatchEvery)
+	bad(c.SlowTimeout < 0, "slow-timeout %s: not below 0", c.SlowTimeout)
+	bad(c.PendingBytes != 0 && c.PendingBytes < pendingBytesMin, "pending-bytes %d: at least %d", c.PendingBytes, pendingBytesMin)
+	bad(c.MaxConnections < 0, "max-connections %d: not below 0", c.MaxConnections)
+	bad(c.MaxSymbols < 0, "max-symbols %d: not below 0", c.MaxSymbols)
+	bad(c.Shards < 0 || c.Shards > shardsMax, "shards %d: 0 to %d", c.Shards, shardsMax)
+	if c.Policies != nil {
+		for _, ch := range market.AllChannels() {
+			bad(!c.Policies[ch].Allows(ch), "policy %s=%s: not for this channel", ch, c.Policies[ch])
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,405 @@
+package stream_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lxzan/gws"
+	"go.uber.org/goleak"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/tickcast/tickcast/internal/uplink"
+	"github.com/tickcast/tickcast/pkg/bus"
+	"github.com/tickcast/tickcast/pkg/codec"
+	"github.com/tickcast/tickcast/pkg/market"
+	"github.com/tickcast/tickcast/pkg/stream"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what must happen; nothing waits that long.
+const patience = 20 * time.Second
+
+// A rig is a node on a real embedded NATS, with a publisher.
+type rig struct {
+	t      *testing.T
+	bus    *bus.Bus
+	node   *stream.Node
+	up     *watched
+	url    string // ws://
+	cancel context.CancelFunc
+	seqs   map[market.Stream]int64
+}
+
+// watched notes what the node subscribes to upstream.
+type watched struct {
+	uplink.Uplink
+	mu   sync.Mutex
+	subs map[string]bool
+}
+
+func (w *watched) set(name string, on bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if on {
+		w.subs[name] = true
+	} else {
+		delete(w.subs, name)
+	}
+}
+
+func (w *watched) Subscribe(s market.Stream) error {
+	w.set(s.String(), true)
+	return w.Uplink.Subscribe(s)
+}
+
+func (w *watched) Unsubscribe(s market.Stream) {
+	w.set(s.String(), false)
+	w.Uplink.Unsubscribe(s)
+}
+
+func (w *watched) SubscribeAll(ch market.Channel) error {
+	w.set(ch.String()+" *", true)
+	return w.Uplink.SubscribeAll(ch)
+}
+
+func (w *watched) UnsubscribeAll(ch market.Channel) {
+	w.set(ch.String()+" *", false)
+	w.Uplink.UnsubscribeAll(ch)
+}
+
+func (w *watched) wants(name string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.subs[name]
+}
+
+func newBus(t *testing.T) *bus.Bus {
+	t.Helper()
+	b, err := bus.Connect(t.Context(), bus.Config{Servers: bus.Embedded, Log: zaptest.NewLogger(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := b.Ready(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func newRig(t *testing.T, cfg stream.Config) *rig {
+	t.Helper()
+	return newRigOn(t, newBus(t), cfg)
+}
+
+func newRigOn(t *testing.T, b *bus.Bus, cfg stream.Config) *rig {
+	t.Helper()
+	if cfg.Log == nil {
+		cfg.Log = zaptest.NewLogger(t)
+	}
+	r := &rig{t: t, bus: b, up: &watched{Uplink: uplink.Uplink{Bus: b}, subs: map[string]bool{}}, seqs: map[market.Stream]int64{}}
+	var err error
+	if r.node, err = stream.New(cfg, r.up); err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	r.node.Register(mux)
+	r.node.RegisterAdmin(mux)
+	server := httptest.NewServer(mux)
+	r.url = "ws" + strings.TrimPrefix(server.URL, "http")
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	done := make(chan error, 1)
+	go func() { done <- r.node.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		server.Close()
+		http.DefaultClient.CloseIdleConnections()
+	})
+	return r
+}
+
+// announce makes the symbols known and waits until the node has heard of them.
+func (r *rig) announce(symbols ...string) {
+	r.t.Helper()
+	for _, s := range symbols {
+		if err := r.bus.Announce(s, market.AllChannels()); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	r.await("the symbols to be known", func() bool {
+		body := r.get("/v1/symbols")
+		for _, s := range symbols {
+			if !strings.Contains(body, fmt.Sprintf("%q", s)) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// trade publishes the symbol's next trade and returns its seq.
+func (r *rig) trade(symbol string) int64 {
+	r.t.Helper()
+	return r.trades(symbol, 1)
+}
+
+// trades publishes n trades as one message and returns the last seq.
+func (r *rig) trades(symbol string, n int) int64 {
+	r.t.Helper()
+	s := market.Stream{Channel: market.ChannelTrade, Symbol: symbol}
+	var body []byte
+	for range n {
+		r.seqs[s]++
+		body = appendTrade(r.t, body, symbol, r.seqs[s])
+	}
+	r.publish(s, body)
+	return r.seqs[s]
+}
+
+// quote publishes the symbol's next quote and returns its seq.
+func (r *rig) quote(symbol string) int64 {
+	r.t.Helper()
+	s := market.Stream{Channel: market.ChannelQuote, Symbol: symbol}
+	r.seqs[s]++
+	body, err := codec.AppendQuote(nil, &market.Quote{Symbol: symbol, Seq: r.seqs[s], Time: 1, BidPrice: 1, BidSize: 2, AskPrice: 3, AskSize: 4})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.publish(s, body)
+	return r.seqs[s]
+}
+
+func (r *rig) publish(s market.Stream, body []byte) {
+	r.t.Helper()
+	if err := r.bus.Publish(s, body); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := r.bus.Flush(r.t.Context()); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func appendTrade(t *testing.T, dst []byte, symbol string, seq int64) []byte {
+	t.Helper()
+	dst, err := codec.AppendTrade(dst, &market.Trade{Symbol: symbol, Seq: seq, Time: seq * 1000, Price: float64(seq) + 0.25, Size: 1, Side: market.SideBuy, ID: fmt.Sprint(seq)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dst
+}
+
+func (r *rig) get(path string) string {
+	r.t.Helper()
+	_, body := r.fetch(path)
+	return body
+}
+
+func (r *rig) fetch(path string) (status int, body string) {
+	r.t.Helper()
+	resp, err := http.Get("http" + strings.TrimPrefix(r.url, "ws") + path)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var b strings.Builder
+	buf := make([]byte, 4096)
+	for {
+		n, err := resp.Body.Read(buf)
+		b.Write(buf[:n])
+		if err != nil {
+			return resp.StatusCode, b.String()
+		}
+	}
+}
+
+func (r *rig) await(what string, ok func() bool) {
+	r.t.Helper()
+	await(r.t, what, ok)
+}
+
+func await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+		time.Sleep(2 * time.Millisecond) // between two looks at a condition
+	}
+}
+
+// A client is one subscriber over gws.
+type client struct {
+	gws.BuiltinEventHandler
+	t      *testing.T
+	enc    codec.Encoding
+	ws     *gws.Conn
+	events chan codec.Event
+	closed chan uint16 // the close code, 0 without one
+	pongs  chan string
+	sizes  []int // bytes of each message
+	seen   []codec.Event
+}
+
+func (c *client) OnMessage(_ *gws.Conn, m *gws.Message) {
+	defer m.Close()
+	want := gws.OpcodeBinary
+	if c.enc == codec.JSON {
+		want = gws.OpcodeText
+	}
+	if m.Opcode != want {
+		c.t.Errorf("message of opcode %d, want %d", m.Opcode, want)
+	}
+	c.sizes = append(c.sizes, len(m.Bytes()))
+	evs, err := codec.DecodeBatch(c.enc, m.Bytes())
+	if err != nil {
+		c.t.Errorf("batch: %v", err)
+	}
+	for _, ev := range evs {
+		c.events <- ev
+	}
+}
+
+func (c *client) OnPong(_ *gws.Conn, p []byte) { c.pongs <- string(p) }
+
+func (c *client) OnClose(_ *gws.Conn, err error) {
+	var ce *gws.CloseError
+	code := uint16(0)
+	if asClose(err, &ce) {
+		code = ce.Code
+	}
+	c.closed <- code
+	close(c.events)
+}
+
+func asClose(err error, ce **gws.CloseError) bool {
+	e, ok := err.(*gws.CloseError)
+	*ce = e
+	return ok
+}
+
+func dialOptions(url string, protocols ...string) *gws.ClientOption {
+	o := &gws.ClientOption{Addr: url + "/v1/stream", RequestHeader: http.Header{}}
+	if len(protocols) > 0 {
+		o.RequestHeader.Set("Sec-WebSocket-Protocol", strings.Join(protocols, ", "))
+	}
+	return o
+}
+
+// dial connects and takes hello.
+func (r *rig) dial(enc codec.Encoding) *client {
+	r.t.Helper()
+	return r.dialWith(enc, dialOptions(r.url, enc.Subprotocol()))
+}
+
+func (r *rig) dialWith(enc codec.Encoding, o *gws.ClientOption) *client {
+	r.t.Helper()
+	c := &client{t: r.t, enc: enc, events: make(chan codec.Event, 1<<20), closed: make(chan uint16, 1), pongs: make(chan string, 100)}
+	ws, _, err := gws.NewClient(c, o)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	c.ws = ws
+	done := make(chan struct{})
+	go func() { ws.ReadLoop(); close(done) }()
+	r.t.Cleanup(func() {
+		_ = ws.NetConn().Close()
+		<-done
+	})
+	if _, ok := c.next().(codec.Hello); !ok {
+		r.t.Fatalf("the first event is no hello: %#v", c.seen)
+	}
+	return c
+}
+
+// next returns the next event.
+func (c *client) next() codec.Event {
+	c.t.Helper()
+	select {
+	case ev, ok := <-c.events:
+		if !ok {
+			c.t.Fatalf("connection closed; seen so far: %v", c.seen)
+		}
+		c.seen = append(c.seen, ev)
+		return ev
+	case <-time.After(patience):
+		c.t.Fatalf("no event; seen so far: %v", c.seen)
+		return nil
+	}
+}
+
+// nextLive returns the next event that is no heartbeat, pong or stat.
+func nextOf[T any](c *client) T {
+	c.t.Helper()
+	for {
+		ev := c.next()
+		switch ev.(type) {
+		case codec.Heartbeat:
+			continue
+		}
+		if want, ok := ev.(T); ok {
+			return want
+		}
+		var want T
+		c.t.Fatalf("got %#v, want a %T", ev, want)
+	}
+}
+
+func (c *client) send(req string) {
+	c.t.Helper()
+	if err := c.ws.WriteString(req); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// subscribe asks for the streams and returns the ack.
+func (c *client) subscribe(fields string) codec.Ack {
+	c.t.Helper()
+	c.send(`{"op":"subscribe","id":7,` + fields + `}`)
+	return nextOf[codec.Ack](c)
+}
+
+// quiet asserts that nothing but the pong arrives before the answer to a ping.
+func (c *client) quiet(why string) {
+	c.t.Helper()
+	c.send(`{"op":"ping","id":99}`)
+	for {
+		ev := c.next()
+		if p, ok := ev.(codec.Pong); ok && p.ID != nil && *p.ID == 99 {
+			return
+		}
+		if _, ok := ev.(codec.Heartbeat); !ok {
+			c.t.Fatalf("%s: got %#v", why, ev)
+		}
+	}
+}
+
+func (c *client) closeCode() uint16 {
+	c.t.Helper()
+	select {
+	case code := <-c.closed:
+		return code
+	case <-time.After(patience):
+		c.t.Fatal("the connection stays open")
+		return 0
+	}
+}
+
+// bothEncodings runs the test for each.
+func bothEncodings(t *testing.T, f func(t *testing.T, enc codec.Encoding)) {
+	for _, enc := range []codec.Encoding{codec.MsgPack, codec.JSON} {
+		t.Run(enc.String(), func(t *testing.T) { f(t, enc) })
+	}
+}

@@ -1,0 +1,172 @@
+package stream
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/tickcast/tickcast/pkg/codec"
+	"github.com/tickcast/tickcast/pkg/market"
+)
+
+// Listed is one row of /v1/symbols.
+type Listed struct {
+	Symbol   string   `json:"symbol"`
+	Channels []string `json:"channels"`
+}
+
+// Register adds the node's public paths.
+func (n *Node) Register(mux *http.ServeMux) {
+	mux.HandleFunc("/v1/stream", n.ServeStream)
+	mux.HandleFunc("GET /v1/symbols", n.serveSymbols)
+	mux.HandleFunc("GET /v1/snapshot", n.serveSnapshot)
+}
+
+// RegisterAdmin adds the paths that operators and probes ask.
+func (n *Node) RegisterAdmin(mux *http.ServeMux) {
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := n.Ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("ready\n"))
+	})
+	mux.HandleFunc("GET /v1/sessions", n.serveSessions)
+}
+
+func (n *Node) serveSymbols(w http.ResponseWriter, _ *http.Request) { writeJSON(w, n.in.listing()) }
+
+// snapshotSymbolsMax bounds what one request for snapshots may ask.
+const snapshotSymbolsMax = 1000
+
+// serveSnapshot answers with the last event of each stream asked for, as the JSON of the
+// stream protocol. A stream without an event is left out, and so is a symbol that is not
+// known; if none is, the answer is 404.
+func (n *Node) serveSnapshot(w http.ResponseWriter, r *http.Request) {
+	symbols := splitList(r.URL.Query().Get("symbols"))
+	if len(symbols) == 0 || len(symbols) > snapshotSymbolsMax {
+		http.Error(w, "symbols: 1 to 1000 names, comma-separated", http.StatusBadRequest)
+		return
+	}
+	channels := market.AllChannels()
+	if names := splitList(r.URL.Query().Get("channels")); len(names) > 0 {
+		channels = channels[:0]
+		for _, name := range names {
+			ch, ok := market.ParseChannel(name)
+			if !ok {
+				http.Error(w, "channels: "+name+" is none of trade, quote, bar", http.StatusBadRequest)
+				return
+			}
+			channels = append(channels, ch)
+		}
+	}
+	if !n.in.anyKnown() {
+		http.Error(w, "no symbol is known yet", http.StatusServiceUnavailable)
+		return
+	}
+	var tapes []*tape
+	for _, symbol := range symbols {
+		if row, ok := n.in.lookup(symbol); ok {
+			for _, ch := range channels {
+				tapes = append(tapes, row[ch])
+			}
+		}
+	}
+	if len(tapes) == 0 {
+		http.Error(w, "unknown symbol "+symbols[0], http.StatusNotFound)
+		return
+	}
+	found, err := n.in.snapshot(r.Context(), tapes)
+	if err != nil {
+		http.Error(w, "last values cannot be read: "+err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	var b codec.Batch
+	b.Reset(codec.JSON, nil)
+	for _, t := range tapes {
+		if c := found[t]; c != nil {
+			b.AddRecord(c.LastRecord())
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(b.Bytes())
+}
+
+func splitList(s string) []string {
+	var all []string
+	for part := range strings.SplitSeq(s, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			all = append(all, part)
+		}
+	}
+	return all
+}
+
+// sessionRow is one row of /v1/sessions.
+type sessionRow struct {
+	ID            string `json:"id"`
+	Remote        string `json:"remote"`
+	Encoding      string `json:"encoding"`
+	OpenedAt      string `json:"opened_at"`
+	Subscriptions int    `json:"subscriptions"`
+	Wildcards     int    `json:"wildcards"`
+	PendingBytes  int    `json:"pending_bytes"`
+	QueueAgeMS    int64  `json:"queue_age_ms"`
+	Slow          bool   `json:"slow"`
+	Conflated     int64  `json:"conflated"`
+	Dropped       int64  `json:"dropped"`
+	Aggregated    int64  `json:"aggregated"`
+	Sent          int64  `json:"sent"`
+	SentBytes     int64  `json:"sent_bytes"`
+	TakenBytes    int64  `json:"taken_bytes"` // by the kernel
+	StuckMS       int64  `json:"stuck_ms"`    // since it last took one while some wait
+}
+
+func (s *session) row() sessionRow {
+	r := sessionRow{
+		ID: s.id, Remote: s.remote, Encoding: s.enc.String(), OpenedAt: s.opened.UTC().Format(time.RFC3339),
+		Subscriptions: s.set.Len() + len(s.pending), PendingBytes: s.pendingBytes(), Slow: s.queue.Over(),
+		Conflated: s.total.conflated, Dropped: s.total.dropped, Aggregated: s.total.aggregated,
+		Sent: s.total.events, SentBytes: s.total.bytes, TakenBytes: s.wire.Taken(),
+		StuckMS: s.stuckFor().Milliseconds(),
+	}
+	if at := s.queue.OldestAt(); at > 0 {
+		r.QueueAgeMS = (s.sh.now - at) / int64(time.Millisecond)
+	}
+	for _, ch := range market.AllChannels() {
+		if s.set.All(ch) {
+			r.Wildcards++
+		}
+	}
+	return r
+}
+
+func (n *Node) serveSessions(w http.ResponseWriter, r *http.Request) {
+	rows := []sessionRow{}
+	for _, sh := range n.shards {
+		part := make(chan []sessionRow, 1)
+		sh.do(func() {
+			all := make([]sessionRow, 0, len(sh.sessions))
+			for s := range sh.sessions {
+				all = append(all, s.row())
+			}
+			part <- all
+		})
+		select {
+		case all := <-part:
+			rows = append(rows, all...)
+		case <-r.Context().Done():
+			return
+		}
+	}
+	writeJSON(w, rows)
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(v)
+}

@@ -1,0 +1,354 @@
+package stream
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/tickcast/tickcast/pkg/backpressure"
+	"github.com/tickcast/tickcast/pkg/codec"
+	"github.com/tickcast/tickcast/pkg/market"
+	"github.com/tickcast/tickcast/pkg/subscribe"
+)
+
+// answersMax is how many times its budget a session's queue may hold when it asks for more:
+// answers are never dropped, and the snapshots of a wildcard alone can be several.
+const answersMax = 8
+
+// The protocol leaves open how often stat events may be asked for.
+const (
+	statEveryMinMS = 10
+	statEveryMaxMS = 3_600_000
+)
+
+// rejectedBytesMax bounds the names in an ack, so that it fits a batch whatever was asked.
+const rejectedBytesMax = 200 << 10
+
+// handle carries out one request that the engine has read.
+func (s *session) handle(req *codec.Request, bad *codec.RequestError) {
+	if s.closing != 0 || s.closed {
+		return
+	}
+	switch {
+	case bad != nil:
+		s.refuse(bad.ID, bad.Code, bad.Message)
+	case req.Op == codec.OpPing:
+		s.sh.rec = codec.AppendPong(s.sh.rec[:0], req.ID, s.sh.wall)
+		s.control(s.sh.rec)
+	case req.Op == codec.OpAuth:
+		s.ack(&codec.Ack{ID: req.ID}) // nothing is asked for: every token is good
+	case req.Op == codec.OpStats:
+		s.statEvery = min(max(req.EveryMS, statEveryMinMS), statEveryMaxMS) * int64(time.Millisecond)
+		if req.EveryMS == 0 {
+			s.statEvery = 0
+		}
+		s.statDue = s.sh.now + s.statEvery
+		s.stat = codec.Stat{}
+		s.ack(&codec.Ack{ID: req.ID})
+		if s.statEvery > 0 {
+			s.sh.timers.sooner(s, s.statDue)
+		}
+	case req.Op == codec.OpSubscribe:
+		s.subscribe(req)
+	case req.Op == codec.OpUnsubscribe:
+		s.unsubscribe(req)
+	}
+	if s.busy && s.queue.Bytes() > answersMax*s.sh.cfg.PendingBytes {
+		s.evict("asks and does not read the answers")
+	}
+}
+
+func (s *session) refuse(id *int64, code codec.Code, msg string) {
+	s.sh.rec = codec.AppendError(s.sh.rec[:0], id, code, msg)
+	s.control(s.sh.rec)
+}
+
+func (s *session) ack(a *codec.Ack) {
+	s.sh.rec = codec.AppendAck(s.sh.rec[:0], a)
+	s.control(s.sh.rec)
+}
+
+// optionsOf reads a request's options for each of its channels.
+func (s *session) optionsOf(req *codec.Request) (opts [market.Channels]option, err error) {
+	for _, ch := range req.Channels {
+		o := option{policy: s.sh.cfg.Policies[ch]}
+		if req.Policy != "" {
+			p, _ := backpressure.ParsePolicy(req.Policy) // the codec knows the names
+			if !p.Allows(ch) {
+				return opts, fmt.Errorf("policy %s is not for channel %s", p, ch)
+			}
+			o.policy = p
+		}
+		if req.IntervalMS != nil {
+			o.intervalMS = uint16(*req.IntervalMS)
+		}
+		opts[ch] = o
+	}
+	return opts, nil
+}
+
+func (s *session) subscribe(req *codec.Request) {
+	opts, err := s.optionsOf(req)
+	if err != nil {
+		s.refuse(req.ID, codec.CodeBadRequest, err.Error())
+		return
+	}
+	if !s.sh.in.anyKnown() {
+		s.refuse(req.ID, codec.CodeNoUpstream, "no symbol is known yet")
+		return
+	}
+	if req.Symbols[0] == market.Wildcard {
+		s.ack(&codec.Ack{ID: req.ID, Channels: req.Channels, Symbols: req.Symbols})
+		for _, ch := range req.Channels {
+			s.subscribeAll(ch, opts[ch], req)
+		}
+		return
+	}
+
+	rows := make([]*[market.Channels]*tape, 0, len(req.Symbols))
+	ack := codec.Ack{ID: req.ID, Channels: req.Channels, Rejected: map[string]codec.Code{}}
+	room := s.symbolRoom()
+	for _, symbol := range req.Symbols {
+		row, ok := s.sh.in.lookup(symbol)
+		switch {
+		case !ok:
+			ack.Rejected[symbol] = codec.CodeUnknownSymbol
+		case !room(row):
+			ack.Rejected[symbol] = codec.CodeTooManySymbols
+		default:
+			rows = append(rows, row)
+			ack.Symbols = append(ack.Symbols, symbol)
+		}
+	}
+	if rejectedBytes(ack.Rejected) > rejectedBytesMax {
+		s.refuse(req.ID, codec.CodeUnknownSymbol, fmt.Sprintf("%d symbols are refused, more than an answer can name; nothing is subscribed", len(ack.Rejected)))
+		return
+	}
+	ack.SymbolsTotal = len(ack.Symbols)
+	s.ack(&ack)
+	for _, row := range rows {
+		for _, ch := range req.Channels {
+			s.subscribeOne(row[ch], opts[ch], req)
+		}
+	}
+}
+
+// rejectedBytes is the most that the map can take in JSON, where a byte may need six.
+func rejectedBytes(rejected map[string]codec.Code) (n int) {
+	for name := range rejected {
+		n += len(name) + 10
+		if market.CheckSymbol(name) != nil {
+			n += 5 * len(name)
+		}
+	}
+	return n
+}
+
+// symbolRoom returns a check that the symbol is named on this connection already, or fits.
+func (s *session) symbolRoom() func(*[market.Channels]*tape) bool {
+	symbolOf := func(id subscribe.ID) subscribe.ID { return subscribe.MakeID(int(id>>2), 0) }
+	have := make(map[subscribe.ID]struct{})
+	s.set.Each(func(id subscribe.ID) { have[symbolOf(id)] = struct{}{} })
+	for id := range s.pending {
+		have[symbolOf(id)] = struct{}{}
+	}
+	return func(row *[market.Channels]*tape) bool {
+		id := symbolOf(row[0].id)
+		if _, ok := have[id]; !ok && len(have) >= s.sh.cfg.MaxSymbols {
+			return false
+		}
+		have[id] = struct{}{}
+		return true
+	}
+}
+
+// subscribeOne asks for one stream, or changes its options if the session has it.
+func (s *session) subscribeOne(t *tape, opt option, req *codec.Request) {
+	if _, ok := s.pending[t.id]; ok {
+		s.pending[t.id] = opt
+		return
+	}
+	if s.set.Has(t.id) {
+		s.release(true) // what the old interval held back
+		if s.sh.index.Add(&s.set, t.id, opt) {
+			s.sh.name(t.id)
+			s.sh.in.want(t, s.sh.n, func(*tape, int64, *codec.Chunk) {})
+		}
+		return
+	}
+	if s.pending == nil {
+		s.pending = make(map[subscribe.ID]option)
+	}
+	s.pending[t.id] = opt
+	s.sh.name(t.id)
+	after, resume := req.After[t.stream]
+	snapshot := !req.NoSnapshot && !resume
+	if !resume {
+		after = -1
+	}
+	s.sh.in.want(t, s.sh.n, func(t *tape, last int64, tail *codec.Chunk) { s.granted(t, last, tail, snapshot, after) })
+}
+
+// granted begins the stream at the tick after last.
+func (s *session) granted(t *tape, last int64, tail *codec.Chunk, snapshot bool, after int64) {
+	opt, ok := s.pending[t.id]
+	if !ok || s.closed {
+		return // ended meanwhile, and the count with it
+	}
+	delete(s.pending, t.id)
+	if len(s.pending) == 0 {
+		s.pending = nil
+	}
+	if !s.set.Has(t.id) { // a wildcard may have been granted meanwhile
+		s.begin(t, last, tail, snapshot, after)
+	}
+	s.sh.index.Add(&s.set, t.id, opt)
+}
+
+// begin sends what comes before a stream's first live event: its snapshot, or what the
+// session missed since the seq it named.
+func (s *session) begin(t *tape, last int64, tail *codec.Chunk, snapshot bool, after int64) {
+	switch {
+	case snapshot:
+		s.sh.rec = codec.AppendSnapshot(s.sh.rec[:0], t.stream, record(tail))
+		s.control(s.sh.rec)
+	case after < 0 || after >= last || tail == nil:
+	case t.stream.Channel == market.ChannelTrade:
+		s.resume(t, tail, after)
+	default:
+		s.control(tail.LastRecord()) // conflated: the latest is all that counts
+	}
+}
+
+// resume sends the trades after the seq, as far as the newest chunk reaches back, and a gap
+// over the rest.
+func (s *session) resume(t *tape, tail *codec.Chunk, after int64) {
+	if tail.First > after+1 {
+		s.queue.Gap(t.stream, uint32(t.id), after+1, tail.First-1, codec.ReasonHistory)
+	}
+	s.count(s.queue.Push(tail.From(after+1), t.stream, s.sh.cfg.Policies[market.ChannelTrade], s.sh.now))
+	s.mark()
+}
+
+func record(tail *codec.Chunk) []byte {
+	if tail == nil {
+		return nil
+	}
+	return tail.LastRecord()
+}
+
+// askedAll is a wildcard that the session asked for and does not have yet.
+type askedAll struct {
+	opt   option
+	ended map[subscribe.ID]struct{} // unsubscribed by name meanwhile
+}
+
+func (a *askedAll) end(id subscribe.ID) {
+	if a.ended == nil {
+		a.ended = make(map[subscribe.ID]struct{})
+	}
+	a.ended[id] = struct{}{}
+}
+
+// subscribeAll asks for a whole channel.
+func (s *session) subscribeAll(ch market.Channel, opt option, req *codec.Request) {
+	if s.pendingAll[ch] != nil {
+		s.pendingAll[ch].opt = opt
+		return
+	}
+	s.pendingAll[ch] = &askedAll{opt: opt}
+	s.sh.nameAll(ch)
+	s.sh.in.wantAll(ch, s.sh.n, func(tapes []tail) { s.grantedAll(ch, tapes, !req.NoSnapshot, req.After) })
+}
+
+// grantedAll begins every stream of the channel that the session does not have yet.
+func (s *session) grantedAll(ch market.Channel, tapes []tail, snapshot bool, after map[market.Stream]int64) {
+	asked := s.pendingAll[ch]
+	if asked == nil || s.closed {
+		return
+	}
+	s.pendingAll[ch] = nil
+	s.release(true)
+	for _, tl := range tapes {
+		if _, out := asked.ended[tl.tape.id]; out || s.set.Has(tl.tape.id) {
+			continue
+		}
+		if at, ok := after[tl.tape.stream]; ok {
+			s.begin(tl.tape, tl.last, tl.chunk, false, at)
+		} else {
+			s.begin(tl.tape, tl.last, tl.chunk, snapshot, -1)
+		}
+	}
+	if s.set.All(ch) {
+		s.sh.unnameAll(ch) // asked for again: one count is enough
+	}
+	s.sh.index.AddAll(&s.set, ch, asked.opt, s.sh.unname)
+	for id := range asked.ended {
+		s.sh.index.Remove(&s.set, id)
+	}
+}
+
+func (s *session) unsubscribe(req *codec.Request) {
+	s.release(true)
+	ack := codec.Ack{ID: req.ID, Channels: req.Channels, Rejected: map[string]codec.Code{}}
+	if req.Symbols[0] == market.Wildcard {
+		for _, ch := range req.Channels {
+			if s.endAll(ch) {
+				ack.Symbols = req.Symbols
+			}
+		}
+	} else {
+		for _, symbol := range req.Symbols {
+			row, ok := s.sh.in.lookup(symbol)
+			had := false
+			for _, ch := range req.Channels {
+				if ok && s.end(row[ch]) {
+					had = true
+				}
+			}
+			if had {
+				ack.Symbols = append(ack.Symbols, symbol)
+			}
+		}
+	}
+	ack.SymbolsTotal = len(ack.Symbols)
+	s.ack(&ack)
+}
+
+// end ends one stream and reports whether the session had it.
+func (s *session) end(t *tape) bool {
+	if _, ok := s.pending[t.id]; ok {
+		delete(s.pending, t.id)
+		s.sh.unname(t.id)
+		return true
+	}
+	byName, byWildcard := s.sh.index.Remove(&s.set, t.id)
+	if byName {
+		s.sh.unname(t.id)
+	}
+	if all := s.pendingAll[t.stream.Channel]; all != nil {
+		all.end(t.id)
+		return true
+	}
+	return byName || byWildcard
+}
+
+// endAll ends every stream of the channel and reports whether the session had any.
+func (s *session) endAll(ch market.Channel) (had bool) {
+	for id := range s.pending {
+		if id.Channel() == ch {
+			delete(s.pending, id)
+			s.sh.unname(id)
+			had = true
+		}
+	}
+	if s.pendingAll[ch] != nil {
+		s.pendingAll[ch] = nil
+		s.sh.unnameAll(ch)
+		had = true
+	}
+	if s.sh.index.RemoveAll(&s.set, ch, func(id subscribe.ID) { had = true; s.sh.unname(id) }) {
+		s.sh.unnameAll(ch)
+		had = true
+	}
+	return had
+}

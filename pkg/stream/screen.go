@@ -1,0 +1,235 @@
+package stream
+
+import (
+	"encoding/binary"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tickcast/tickcast/pkg/codec"
+)
+
+// RFC 6455 section 7.4.1.
+const (
+	closeProtocol = 1002
+	closeTooLarge = 1009
+	closeInternal = 1011
+)
+
+// A fault is a breach of RFC 6455 by the subscriber.
+type fault struct {
+	code   int
+	reason string
+}
+
+func (f *fault) Error() string { return f.reason }
+
+// A screen stands between the socket and gws. It lets frames through only while their
+// headers are legal, because gws 1.8.9 panics on a length with the top bit set and, with
+// permessage-deflate, checks no RSV bit; and it counts what the kernel takes.
+//
+// Read is called by the session's read goroutine alone, Write by gws under its lock.
+type screen struct {
+	net.Conn
+	head    []byte // read behind the handshake, not yet given out
+	deflate bool
+	onFault func(*fault) // called once, before Read returns the fault
+
+	// frame scanner
+	hdr        [14]byte
+	hdrLen     int
+	payload    uint64 // bytes of the current frame's payload still to pass
+	fragmented uint64 // payload of the open message so far
+	open       bool   // a message has begun and its last frame has not come
+	fault      *fault
+
+	taken     atomic.Int64
+	closeOnce sync.Once
+}
+
+// Read fills p with bytes of legal frames.
+func (s *screen) Read(p []byte) (int, error) {
+	if s.fault != nil {
+		return 0, s.fault
+	}
+	var n int
+	var err error
+	if len(s.head) > 0 {
+		n = copy(p, s.head)
+		s.head = s.head[n:]
+	} else {
+		n, err = s.Conn.Read(p)
+	}
+	good := s.scan(p[:n])
+	if s.fault != nil {
+		s.onFault(s.fault)
+		if good > 0 {
+			return good, nil
+		}
+		return 0, s.fault
+	}
+	return n, err
+}
+
+// scan follows frames through b and returns how many bytes lie before the first fault.
+func (s *screen) scan(b []byte) int {
+	for at := 0; at < len(b); {
+		if s.payload > 0 {
+			skip := min(s.payload, uint64(len(b)-at))
+			s.payload -= skip
+			at += int(skip)
+			continue
+		}
+		s.hdr[s.hdrLen] = b[at]
+		s.hdrLen++
+		at++
+		if s.hdrLen < 2 || s.hdrLen < headerSize(s.hdr[1]) {
+			continue
+		}
+		if s.fault = s.header(); s.fault != nil {
+			return max(0, at-s.hdrLen)
+		}
+		s.hdrLen = 0
+	}
+	return len(b)
+}
+
+func headerSize(second byte) int {
+	n := 2
+	switch second & 0x7f {
+	case 126:
+		n += 2
+	case 127:
+		n += 8
+	}
+	if second&0x80 != 0 {
+		n += 4
+	}
+	return n
+}
+
+// header judges a complete frame header.
+func (s *screen) header() *fault {
+	var (
+		fin    = s.hdr[0]&0x80 != 0
+		rsv1   = s.hdr[0]&0x40 != 0
+		op     = s.hdr[0] & 0x0f
+		length = uint64(s.hdr[1] & 0x7f)
+	)
+	switch length {
+	case 126:
+		length = uint64(binary.BigEndian.Uint16(s.hdr[2:]))
+	case 127:
+		length = binary.BigEndian.Uint64(s.hdr[2:])
+	}
+	bad := func(reason string) *fault { return &fault{closeProtocol, reason} }
+	switch {
+	case s.hdr[1]&0x80 == 0:
+		return bad("a frame is not masked")
+	case s.hdr[0]&0x30 != 0, rsv1 && (!s.deflate || op != 1 && op != 2):
+		return bad("a reserved bit is set")
+	case op >= 3 && op < 8, op > 10:
+		return bad("reserved opcode")
+	case op >= 8 && (!fin || length > 125):
+		return bad("a control frame is fragmented or too long")
+	case op == 0 && !s.open:
+		return bad("a continuation continues nothing")
+	case (op == 1 || op == 2) && s.open:
+		return bad("a message begins inside another")
+	case length>>63 != 0:
+		return bad("a length has its top bit set")
+	}
+	if op < 8 {
+		if op != 0 {
+			s.fragmented = 0
+		}
+		if length > codec.MaxRequestBytes-min(s.fragmented, codec.MaxRequestBytes) {
+			return &fault{closeTooLarge, "a request is at most 64 KiB"}
+		}
+		s.fragmented += length
+		s.open = !fin
+	}
+	s.payload = length
+	return nil
+}
+
+// writeSlice is how much is written at a time, so that progress shows.
+const writeSlice = 16 << 10
+
+// Write passes b on and counts what the kernel has taken.
+func (s *screen) Write(b []byte) (int, error) {
+	b = correctClose(b)
+	done := 0
+	for done < len(b) {
+		n, err := s.Conn.Write(b[done:min(len(b), done+writeSlice)])
+		done += n
+		s.taken.Add(int64(n))
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// correctClose mends the close frame that gws sends when a compressed message is broken or
+// inflates past the limit: it says 1011 for both, though neither is this side's fault.
+func correctClose(b []byte) []byte {
+	if len(b) < 4 || b[0] != 0x88 || binary.BigEndian.Uint16(b[2:]) != closeInternal {
+		return b
+	}
+	code := uint16(closeProtocol)
+	if strings.Contains(string(b[4:]), "too large") {
+		code = closeTooLarge
+	}
+	mended := append([]byte(nil), b...)
+	binary.BigEndian.PutUint16(mended[2:], code)
+	return mended
+}
+
+// lingerFor bounds how long a closed connection waits for the subscriber's side to end.
+const lingerFor = 2 * time.Second
+
+// Close ends the sending side and gives the subscriber a moment to read what was sent: a
+// full close with unread input would reset the connection and lose the close frame. The
+// read loop ends at the subscriber's end or at the deadline, and calls finish.
+func (s *screen) Close() error {
+	s.closeOnce.Do(func() {
+		_ = s.Conn.SetReadDeadline(time.Now().Add(lingerFor))
+		if half, ok := s.Conn.(interface{ CloseWrite() error }); ok {
+			_ = half.CloseWrite()
+		}
+	})
+	return nil
+}
+
+// finish reads what still comes within the linger time, if Close has begun it, and gives the
+// descriptor back.
+func (s *screen) finish() error {
+	_ = s.Close()
+	var sink [512]byte
+	for {
+		if _, err := s.Conn.Read(sink[:]); err != nil {
+			break
+		}
+	}
+	return s.Conn.Close()
+}
+
+// abortWith is abort after a failed handshake, about which gws has answered.
+func (s *screen) abortWith(err error) error {
+	_ = s.Conn.Close()
+	return err
+}
+
+// abort ends the connection at once.
+func (s *screen) abort() error {
+	if tcp, ok := s.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	return s.Conn.Close()
+}
+
+var errNoHijack = errors.New("the connection cannot be taken over")

@@ -1,0 +1,238 @@
+package stream
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tickcast/tickcast/pkg/backpressure"
+	"github.com/tickcast/tickcast/pkg/codec"
+	"github.com/tickcast/tickcast/pkg/market"
+	"github.com/tickcast/tickcast/pkg/subscribe"
+)
+
+// option is how a session wants one stream.
+type option struct {
+	policy     backpressure.Policy
+	intervalMS uint16
+}
+
+// A shard owns a fixed set of sessions. Everything under "turn" is touched only inside turn;
+// other goroutines speak to it through the inbox.
+type shard struct {
+	n       int
+	node    string
+	cfg     *Config
+	clock   clock
+	log     *zap.Logger
+	in      *ingest
+	inbox   inbox
+	counts  shardCounts
+	stopped chan struct{} // closed when run has returned
+
+	// turn
+	now      int64 // the node's clock, read once a turn
+	wall     int64 // Unix ns of the same instant
+	index    subscribe.Index[*session, option]
+	refs     map[subscribe.ID]int // sessions of this shard that name the stream
+	refsAll  [market.Channels]int // and those with a wildcard
+	sessions map[*session]struct{}
+	dirty    []*session // have something to send; emptied every flush
+	flushed  int64      // when the last flush was
+	timers   timers
+	buf      []byte // batches are built here
+	rec      []byte // single records are built here
+	sum      counters
+}
+
+// counters are gathered during a turn and published once at its end.
+type counters struct {
+	events, batches, bytes         int64
+	conflated, dropped, aggregated int64
+}
+
+// shardCounts are read by other goroutines at any time.
+type shardCounts struct {
+	events, batches, bytes         atomic.Int64
+	conflated, dropped, aggregated atomic.Int64
+	subscriptions, evicted         atomic.Int64
+}
+
+func (c *shardCounts) publish(s *counters) {
+	c.events.Add(s.events)
+	c.batches.Add(s.batches)
+	c.bytes.Add(s.bytes)
+	c.conflated.Add(s.conflated)
+	c.dropped.Add(s.dropped)
+	c.aggregated.Add(s.aggregated)
+	*s = counters{}
+}
+
+func newShard(n int, cfg *Config, c clock) *shard {
+	return &shard{
+		n: n, node: cfg.Name, cfg: cfg, clock: c, log: cfg.Log,
+		inbox:    inbox{wake: make(chan struct{}, 1)},
+		stopped:  make(chan struct{}),
+		refs:     make(map[subscribe.ID]int),
+		sessions: make(map[*session]struct{}),
+	}
+}
+
+// An inbox takes items from any goroutine and gives them to the shard in order.
+type inbox struct {
+	mu    sync.Mutex
+	items []item
+	spare []item
+	wake  chan struct{}
+}
+
+func (b *inbox) put(items ...item) {
+	b.mu.Lock()
+	first := len(b.items) == 0
+	b.items = append(b.items, items...)
+	b.mu.Unlock()
+	if first {
+		select {
+		case b.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// take returns what waits; give hands the slice back for reuse.
+func (b *inbox) take() []item {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	items := b.items
+	b.items, b.spare = b.spare, nil
+	return items
+}
+
+func (b *inbox) give(items []item) {
+	clear(items)
+	b.mu.Lock()
+	b.spare = items[:0]
+	b.mu.Unlock()
+}
+
+// do posts a function to the shard's goroutine.
+func (sh *shard) do(f func()) { sh.inbox.put(item{do: f}) }
+
+// run drives the shard by goroutine and timer until stop closes. (An event loop drives turn
+// by itself.)
+func (sh *shard) run(stop <-chan struct{}) {
+	defer close(sh.stopped)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		if wake := sh.turn(); wake > 0 {
+			timer.Reset(sh.clock.until(wake))
+		}
+		select {
+		case <-stop:
+			return
+		case <-sh.inbox.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// turn does everything that is due and returns when it wants to be called again, at the
+// latest; 0 means not before something arrives.
+func (sh *shard) turn() (wake int64) {
+	wall := time.Now()
+	sh.now, sh.wall = int64(wall.Sub(sh.clock.start)), wall.UnixNano()
+
+	items := sh.inbox.take()
+	for i := range items {
+		sh.route(&items[i])
+	}
+	sh.inbox.give(items)
+	sh.fireTimers()
+	wake = sh.flush()
+	sh.counts.publish(&sh.sum)
+	if next := sh.timers.next(); next > 0 && (wake == 0 || next < wake) {
+		wake = next
+	}
+	return wake
+}
+
+// route gives one item to everybody it is for.
+func (sh *shard) route(it *item) {
+	switch {
+	case it.do != nil:
+		it.do()
+	case it.chunk != nil:
+		sh.publish(it.tape, it.chunk)
+	default:
+		sh.publishGap(it.tape, it.gap)
+	}
+}
+
+func (sh *shard) publish(t *tape, c *codec.Chunk) {
+	named := sh.index.Named(t.id)
+	for i := range named {
+		named[i].Owner().push(t, c, named[i].Opt)
+	}
+	wild := sh.index.Wild(t.stream.Channel)
+	for i := range wild {
+		if !wild[i].Excepts(t.id) {
+			wild[i].Owner().push(t, c, wild[i].Opt)
+		}
+	}
+}
+
+func (sh *shard) publishGap(t *tape, g *gap) {
+	named := sh.index.Named(t.id)
+	for i := range named {
+		named[i].Owner().pushGap(t, g.from, g.to, g.reason)
+	}
+	wild := sh.index.Wild(t.stream.Channel)
+	for i := range wild {
+		if !wild[i].Excepts(t.id) {
+			wild[i].Owner().pushGap(t, g.from, g.to, g.reason)
+		}
+	}
+}
+
+// flush sends what waits, at most once per batching window: at once after a quiet time, and
+// in company under load. It returns when it is due again, 0 if nothing waits.
+func (sh *shard) flush() int64 {
+	if len(sh.dirty) == 0 {
+		return 0
+	}
+	if due := sh.flushed + int64(sh.cfg.BatchEvery); sh.now < due && sh.flushed > 0 {
+		return due
+	}
+	sh.flushed = sh.now
+	for i, s := range sh.dirty {
+		s.dirty = false
+		s.flush()
+		sh.dirty[i] = nil
+	}
+	sh.dirty = sh.dirty[:0]
+	return 0
+}
+
+// name and unname count the sessions that want a stream by name, and tell the ingest when
+// the last one has let go.
+func (sh *shard) name(id subscribe.ID) { sh.refs[id]++; sh.counts.subscriptions.Add(1) }
+
+func (sh *shard) unname(id subscribe.ID) {
+	sh.counts.subscriptions.Add(-1)
+	if sh.refs[id]--; sh.refs[id] == 0 {
+		delete(sh.refs, id)
+		sh.in.release(sh.in.tapeByID(id), sh.n)
+	}
+}
+
+func (sh *shard) nameAll(ch market.Channel) { sh.refsAll[ch]++; sh.counts.subscriptions.Add(1) }
+
+func (sh *shard) unnameAll(ch market.Channel) {
+	sh.counts.subscriptions.Add(-1)
+	if sh.refsAll[ch]--; sh.refsAll[ch] == 0 {
+		sh.in.releaseAll(ch, sh.n)
+	}
+}

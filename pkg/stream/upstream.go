@@ -1,0 +1,40 @@
+package stream
+
+import (
+	"context"
+
+	"github.com/tickcast/tickcast/pkg/market"
+)
+
+// Upstream is where a node's ticks come from. A message holds the encoded records of one
+// stream, as codec.ParseChunk reads them; its subject names the stream.
+type Upstream interface {
+	// Run delivers until ctx ends. No two of its calls overlap. message brings one message,
+	// whose body is the receiver's from then on; idle follows the last one that waited;
+	// announced names a symbol that a feed publishes, and on which channels; lost says that
+	// messages may have been missed.
+	Run(ctx context.Context,
+		message func(subject string, body []byte),
+		idle func(),
+		announced func(symbol string, channels []market.Channel),
+		lost func(reason string)) error
+
+	// Subject and ParseSubject translate between a stream and its subject.
+	Subject(s market.Stream) string
+	ParseSubject(subject string) (market.Stream, error)
+
+	// Subscribe, Unsubscribe and their All forms say what Run delivers. They do not wait.
+	Subscribe(s market.Stream) error
+	Unsubscribe(s market.Stream)
+	SubscribeAll(ch market.Channel) error
+	UnsubscribeAll(ch market.Channel)
+
+	// Sync returns when the subscriptions made so far are in effect.
+	Sync(ctx context.Context) error
+
+	// Last yields the newest stored message of each stream that has one.
+	Last(ctx context.Context, streams []market.Stream, yield func(s market.Stream, body []byte)) error
+
+	// Connected says whether ticks can come now, and whether they ever could.
+	Connected() (now, ever bool)
+}

@@ -1,0 +1,264 @@
+// Package subscribe knows who wants what: for each stream, the sessions of one shard that
+// subscribe to it, and for each session, its streams.
+//
+// An [Index] and the [Set]s filed in it belong to one shard and are touched by its
+// goroutine alone, so they take no locks. Streams are dense ids whose lowest two bits are
+// the channel ([ID]); the package knows no symbols, no sockets and no clock.
+package subscribe
+
+import "github.com/tickcast/tickcast/pkg/market"
+
+// ID is the dense number that a node gives to a stream for as long as it runs.
+type ID uint32
+
+const channelBits = 2
+
+// MakeID packs the n-th symbol's stream of channel ch.
+func MakeID(n int, ch market.Channel) ID { return ID(n)<<channelBits | ID(ch) }
+
+// Channel is the channel that the id was made for.
+func (id ID) Channel() market.Channel { return market.Channel(id & (1<<channelBits - 1)) }
+
+// A Slot is one subscription as a stream sees it: whose it is, and with which options.
+// T is the session, O its options for that stream.
+type Slot[T, O any] struct {
+	set *Set[T, O]
+	Opt O
+	nth uint32 // position in set.named; unused in a wildcard slot
+}
+
+// Owner is the session that subscribed.
+func (s *Slot[T, O]) Owner() T { return s.set.Owner }
+
+// An Index holds all subscriptions of one shard. The zero value is ready.
+type Index[T, O any] struct {
+	named [][]Slot[T, O] // by ID
+	wild  [market.Channels][]Slot[T, O]
+}
+
+// Named returns the sessions that named the stream. The slice is the index's own and is
+// valid until the next change.
+func (x *Index[T, O]) Named(id ID) []Slot[T, O] {
+	if int(id) < len(x.named) {
+		return x.named[id]
+	}
+	return nil
+}
+
+// Wild returns the sessions with a wildcard on the channel. Skip those whose Excepts(id) is
+// true: they named the stream as well (and are found there), or ended it. The slice is the
+// index's own.
+func (x *Index[T, O]) Wild(ch market.Channel) []Slot[T, O] { return x.wild[ch] }
+
+// Excepts says whether the wildcard of the slot's session does not cover the stream.
+func (s *Slot[T, O]) Excepts(id ID) bool {
+	ex := s.set.wild[id.Channel()].except
+	if ex == nil {
+		return false
+	}
+	_, out := ex[id]
+	return out
+}
+
+// A named entry is one subscription as its session sees it.
+type named struct {
+	id ID
+	at uint32 // position in Index.named[id]
+}
+
+type wildcard struct {
+	on     bool
+	at     uint32 // position in Index.wild[channel]
+	except map[ID]struct{}
+}
+
+// scanMax is how many named streams a Set searches one by one before it keeps a map: most
+// sessions name few, and a map costs more than their whole set.
+const scanMax = 16
+
+// A Set holds what one session subscribes to. The zero value is ready; Owner must be set
+// before the first Add.
+type Set[T, O any] struct {
+	Owner T
+	named []named
+	pos   map[ID]uint32 // id -> position in named, kept above scanMax
+	wild  [market.Channels]wildcard
+}
+
+// Len counts the streams that the session named.
+func (s *Set[T, O]) Len() int { return len(s.named) }
+
+// All says whether the session has a wildcard on the channel.
+func (s *Set[T, O]) All(ch market.Channel) bool { return s.wild[ch].on }
+
+// Has says whether events of the stream reach the session, by name or by wildcard.
+func (s *Set[T, O]) Has(id ID) bool {
+	if _, ok := s.find(id); ok {
+		return true
+	}
+	w := &s.wild[id.Channel()]
+	if !w.on {
+		return false
+	}
+	_, out := w.except[id]
+	return !out
+}
+
+// Each calls f for every stream that the session named, in no order.
+func (s *Set[T, O]) Each(f func(ID)) {
+	for _, n := range s.named {
+		f(n.id)
+	}
+}
+
+func (s *Set[T, O]) find(id ID) (uint32, bool) {
+	if s.pos != nil {
+		i, ok := s.pos[id]
+		return i, ok
+	}
+	for i := range s.named {
+		if s.named[i].id == id {
+			return uint32(i), true
+		}
+	}
+	return 0, false
+}
+
+// Add subscribes the session to the stream by name, or changes its options there. It
+// reports whether the session did not have the stream by name before.
+func (x *Index[T, O]) Add(s *Set[T, O], id ID, opt O) bool {
+	if i, ok := s.find(id); ok {
+		x.named[id][s.named[i].at].Opt = opt
+		return false
+	}
+	for int(id) >= len(x.named) {
+		x.named = append(x.named, nil)
+	}
+	i, at := uint32(len(s.named)), uint32(len(x.named[id]))
+	x.named[id] = append(x.named[id], Slot[T, O]{set: s, Opt: opt, nth: i})
+	s.named = append(s.named, named{id: id, at: at})
+	s.filed(id, i)
+	if w := &s.wild[id.Channel()]; w.on {
+		w.exclude(id)
+	}
+	return true
+}
+
+// filed keeps pos in step with a new entry of named.
+func (s *Set[T, O]) filed(id ID, i uint32) {
+	switch {
+	case s.pos != nil:
+		s.pos[id] = i
+	case len(s.named) > scanMax:
+		s.pos = make(map[ID]uint32, 2*len(s.named))
+		for j, n := range s.named {
+			s.pos[n.id] = uint32(j)
+		}
+	}
+}
+
+func (w *wildcard) exclude(id ID) {
+	if w.except == nil {
+		w.except = make(map[ID]struct{})
+	}
+	w.except[id] = struct{}{}
+}
+
+// Remove ends the stream for the session, whether it had it by name or by wildcard, and
+// reports each: a name that it held is gone, a wildcard now leaves the stream out.
+func (x *Index[T, O]) Remove(s *Set[T, O], id ID) (byName, byWildcard bool) {
+	covered := false
+	if w := &s.wild[id.Channel()]; w.on {
+		_, out := w.except[id]
+		covered = !out
+		w.exclude(id)
+	}
+	i, ok := s.find(id)
+	if ok {
+		x.drop(s, i)
+	}
+	return ok, covered
+}
+
+// drop takes the i-th named entry out of both sides by moving the last one into its place.
+func (x *Index[T, O]) drop(s *Set[T, O], i uint32) {
+	gone := s.named[i]
+
+	slots := x.named[gone.id]
+	last := uint32(len(slots) - 1)
+	if gone.at != last {
+		moved := slots[last]
+		slots[gone.at] = moved
+		moved.set.named[moved.nth].at = gone.at
+	}
+	slots[last] = Slot[T, O]{}
+	x.named[gone.id] = slots[:last]
+	if last == 0 {
+		x.named[gone.id] = nil
+	}
+
+	end := uint32(len(s.named) - 1)
+	if i != end {
+		m := s.named[end]
+		s.named[i] = m
+		x.named[m.id][m.at].nth = i
+		if s.pos != nil {
+			s.pos[m.id] = i
+		}
+	}
+	s.named = s.named[:end]
+	delete(s.pos, gone.id)
+}
+
+// AddAll gives the session a wildcard on the channel, or changes its options. It takes the
+// place of every name on the channel, which ended is called with, and of earlier exceptions.
+func (x *Index[T, O]) AddAll(s *Set[T, O], ch market.Channel, opt O, ended func(ID)) {
+	x.dropChannel(s, ch, ended)
+	w := &s.wild[ch]
+	w.except = nil
+	if w.on {
+		x.wild[ch][w.at].Opt = opt
+		return
+	}
+	w.on, w.at = true, uint32(len(x.wild[ch]))
+	x.wild[ch] = append(x.wild[ch], Slot[T, O]{set: s, Opt: opt})
+}
+
+// RemoveAll ends every stream of the channel, named or by wildcard. It reports whether the
+// session had the wildcard, and calls ended with each name.
+func (x *Index[T, O]) RemoveAll(s *Set[T, O], ch market.Channel, ended func(ID)) bool {
+	x.dropChannel(s, ch, ended)
+	w := &s.wild[ch]
+	if !w.on {
+		return false
+	}
+	slots := x.wild[ch]
+	last := uint32(len(slots) - 1)
+	if w.at != last {
+		moved := slots[last]
+		slots[w.at] = moved
+		moved.set.wild[ch].at = w.at
+	}
+	slots[last] = Slot[T, O]{}
+	x.wild[ch] = slots[:last]
+	*w = wildcard{}
+	return true
+}
+
+func (x *Index[T, O]) dropChannel(s *Set[T, O], ch market.Channel, ended func(ID)) {
+	for i := len(s.named) - 1; i >= 0; i-- {
+		if id := s.named[i].id; id.Channel() == ch {
+			x.drop(s, uint32(i))
+			ended(id)
+		}
+	}
+}
+
+// Clear ends everything that the session subscribes to, as when it closes.
+func (x *Index[T, O]) Clear(s *Set[T, O], ended func(ID), endedAll func(market.Channel)) {
+	for _, ch := range market.AllChannels() {
+		if x.RemoveAll(s, ch, ended) {
+			endedAll(ch)
+		}
+	}
+}

@@ -1,0 +1,172 @@
+//go:build browser
+
+package web_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lxzan/gws"
+)
+
+func buildStreamer(t *testing.T) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "streamer")
+	if out, err := exec.Command("go", "build", "-o", bin, "../cmd/streamer").CombinedOutput(); err != nil {
+		t.Fatalf("build cmd/streamer: %v\n%s", err, out)
+	}
+	return bin
+}
+
+// A nodeProcess is a streamer with its own demo feed.
+type nodeProcess struct {
+	addr string
+	kill func() // as a power cut would; returns when it is gone
+}
+
+// startNode returns when the node says that it is ready.
+func startNode(t *testing.T, bin, addr string) nodeProcess {
+	t.Helper()
+	cmd := exec.Command(bin, "--demo", "--addr", addr, "--admin-addr", "127.0.0.1:0", "--log-format", "json")
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("start the node: %v", err)
+	}
+	ready := make(chan string, 1)
+	logRead := make(chan struct{})
+	var log []string // until logRead
+	go func() {
+		defer close(logRead)
+		defer close(ready)
+		told := false
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			var line struct{ Msg, Addr string }
+			if log = append(log, lines.Text()); json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "ready" && !told {
+				told = true
+				ready <- line.Addr
+			}
+		}
+	}()
+	kill := sync.OnceFunc(func() {
+		_ = cmd.Process.Kill()
+		<-logRead
+		_ = cmd.Wait() // says "killed"
+	})
+	t.Cleanup(kill)
+
+	select {
+	case got, ok := <-ready:
+		if ok {
+			return nodeProcess{addr: got, kill: kill}
+		}
+	case <-time.After(waitWithin):
+	}
+	kill()
+	t.Fatalf("the node ended or hung before it was ready: %q", log)
+	return nodeProcess{}
+}
+
+// A tape holds every price that one subscriber was sent.
+type tape struct {
+	gws.BuiltinEventHandler
+	t *testing.T
+
+	mu     sync.Mutex
+	prices map[string]bool
+}
+
+// listen subscribes to the trades and quotes of symbols, in JSON and with nothing melted
+// together, until the test ends.
+func listen(t *testing.T, addr string, symbols []string) *tape {
+	t.Helper()
+	h := &tape{t: t, prices: make(map[string]bool)}
+	conn, _, err := gws.NewClient(h, &gws.ClientOption{
+		Addr:          "ws://" + addr + "/v1/stream",
+		RequestHeader: http.Header{"Sec-Websocket-Protocol": {"tickcast.v1.json"}},
+	})
+	if err != nil {
+		t.Fatalf("connect beside the page: %v", err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		conn.ReadLoop()
+	}()
+	t.Cleanup(func() {
+		_ = conn.NetConn().Close()
+		<-done
+	})
+	request, err := json.Marshal(map[string]any{
+		"op": "subscribe", "id": 1, "channels": []string{"trade", "quote"}, "symbols": symbols,
+		"policy": "disconnect", "interval_ms": 0,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.WriteMessage(gws.OpcodeText, request); err != nil {
+		t.Fatalf("subscribe beside the page: %v", err)
+	}
+	return h
+}
+
+func (h *tape) has(price string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.prices[price]
+}
+
+func (h *tape) OnMessage(_ *gws.Conn, message *gws.Message) {
+	defer message.Close()
+	var batch [][]any
+	if err := json.Unmarshal(message.Bytes(), &batch); err != nil {
+		h.t.Errorf("read a batch: %v", err)
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, event := range batch {
+		if event[0] == "snap" {
+			event, _ = event[3].([]any)
+		}
+		if price := priceOf(event); price != "" {
+			h.prices[price] = true
+		}
+	}
+}
+
+func priceOf(event []any) string {
+	switch {
+	case len(event) > 5 && event[0] == "t":
+		return priceKey("trade", event[1].(string), event[4].(float64), event[5].(float64))
+	case len(event) > 6 && event[0] == "q":
+		return priceKey("quote", event[1].(string), event[4].(float64), event[6].(float64))
+	default:
+		return ""
+	}
+}
+
+// priceKey names what a row can show of one event: price and size of a trade, bid and ask of a
+// quote.
+func priceKey(channel, symbol string, a, b float64) string {
+	return fmt.Sprint(channel, " ", symbol, " ", a, " ", b)
+}
+
+// number reads what the page wrote; -1 for an empty cell, which is no price.
+func number(raw string) float64 {
+	v, err := strconv.ParseFloat(raw, 64)
+	if err != nil {
+		return -1
+	}
+	return v
+}
