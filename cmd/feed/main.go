@@ -60,8 +60,8 @@ func (o *opts) Validate() error {
 	bad(o.Source == "replay" && o.File_ == "", "--source replay needs --file")
 	bad(o.Source != "replay" && o.File_ != "", "--file goes with --source replay")
 	bad(o.Nats == bus.Embedded, "--nats embedded is for the streamer; a feed needs a server")
-	bad(o.Speed < 0, "--speed %v is below 0", o.Speed)
-	bad(o.Rate < 0, "--rate %v is below 0", o.Rate)
+	bad(!(o.Speed >= 0), "--speed %v is not 0 or more", o.Speed) // NaN is neither
+	bad(!(o.Rate >= 0), "--rate %v is not 0 or more", o.Rate)
 	return errors.Join(append(errs, bus.Config{Servers: o.Nats}.Validate())...)
 }
 

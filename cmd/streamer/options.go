@@ -41,7 +41,7 @@ type opts struct {
 	MaxConnections int           `default:"15000" help:"Upgrades beyond this many connections get 503."`
 	MaxSymbols     int           `default:"1000" help:"Different symbols that a connection may name."`
 	Compression    bool          `default:"true" negatable:"" help:"Offer permessage-deflate."`
-	Engine         string        `default:"goroutine" enum:"goroutine" help:"What drives the sockets: goroutine (gws)."`
+	Engine         string        `default:"auto" enum:"auto,epoll,goroutine" help:"What drives the sockets: epoll (Linux), or goroutine (gws throughout); auto is the best that the system has."`
 	BatchInterval  time.Duration `default:"5ms" help:"Events that come within this time after a batch leave together in the next; 0 waits for nothing."`
 	Heartbeat      time.Duration `default:"15s" help:"The longest silence on a connection."`
 	Policy         string        `help:"What slow subscribers get, per channel." default:"trade=drop_oldest,quote=conflate,bar=conflate"`
@@ -63,8 +63,8 @@ func (o *opts) Validate() error {
 		bad(err != nil, "--%s %q is no host:port", a.option, a.value)
 	}
 	bad(!o.Demo && o.File_ != "", "--file goes with --demo")
-	bad(o.Rate < 0, "--rate %v is below 0", o.Rate)
-	bad(o.Speed < 0, "--speed %v is below 0", o.Speed)
+	bad(!(o.Rate >= 0), "--rate %v is not 0 or more", o.Rate) // NaN is neither
+	bad(!(o.Speed >= 0), "--speed %v is not 0 or more", o.Speed)
 	bad(o.Drain < 0, "--drain %s is below 0", o.Drain)
 	if _, err := backpressure.ParseDefaults(o.Policy); err != nil {
 		errs = append(errs, fmt.Errorf("--policy: %w", err))
@@ -86,8 +86,12 @@ func (o *opts) nodeConfig() stream.Config {
 	if batch == 0 {
 		batch = -1
 	}
+	engine := o.Engine
+	if engine == "auto" {
+		engine = ""
+	}
 	return stream.Config{
-		Name: o.name(), Heartbeat: o.Heartbeat, BatchEvery: batch, Policies: &policies,
+		Engine: engine, Name: o.name(), Heartbeat: o.Heartbeat, BatchEvery: batch, Policies: &policies,
 		PendingBytes: int(o.PendingBytes), SlowTimeout: o.SlowTimeout,
 		MaxConnections: o.MaxConnections, MaxSymbols: o.MaxSymbols,
 		AllowedOrigins: o.AllowedOrigins, NoCompression: !o.Compression,

@@ -1,3 +1,5 @@
+// Package uplink fits a bus to what a streamer node asks of its upstream, so that neither
+// package knows the other.
 package uplink
 
 import (
@@ -7,16 +9,31 @@ import (
 	"github.com/tickcast/tickcast/pkg/market"
 )
 
+// Uplink is a stream.Upstream.
 type Uplink struct{ *bus.Bus }
 
-func (u Uplink) Run(ctx context.Context, message func(string, []byte), idle func(), announced func(string, []market.Channel), lost func(string)) error {
-	return u.Bus.Run(ctx, bus.Handler{Messages: func(ms []bus.Message) {
-		for i := range ms {
-			message(ms[i].Subject, ms[i].Data)
-		}
-		idle()
-	}, Announced: announced, Lost: lost})
+// Run delivers until ctx ends, as stream.Upstream says.
+func (u Uplink) Run(ctx context.Context, message func(subject string, body []byte), idle func(), announced func(symbol string, channels []market.Channel), lost func(reason string)) error {
+	return u.Bus.Run(ctx, bus.Handler{
+		Messages: func(all []bus.Message) {
+			for i := range all {
+				message(all[i].Subject, all[i].Data)
+			}
+			idle()
+		},
+		Announced: announced,
+		Lost:      lost,
+	})
 }
-func (u Uplink) Subject(s market.Stream) string                     { return bus.Subject(s) }
+
+// Subject names the stream at NATS.
+func (u Uplink) Subject(s market.Stream) string { return bus.Subject(s) }
+
+// ParseSubject is the inverse of Subject.
 func (u Uplink) ParseSubject(subject string) (market.Stream, error) { return bus.ParseSubject(subject) }
-func (u Uplink) Connected() (bool, bool)                            { s := u.Status(); return s.Connected, s.Ever }
+
+// Connected says whether NATS is there now, and whether it ever was.
+func (u Uplink) Connected() (now, ever bool) {
+	s := u.Status()
+	return s.Connected, s.Ever
+}

@@ -14,7 +14,8 @@ type lane struct {
 // melt makes room: see the package comment. What conflating and summing leave may fill
 // three quarters of the budget. If it is more, trades and the like are dropped, oldest
 // first, until they take half of what the rest leaves of the budget, so that a session
-// with much that must stay keeps some of them too.
+// with much that must stay keeps some of them too; but always down to four fifths, since
+// a quarter more has to fit before the next melt.
 func (q *Queue) melt(o *Outcome) {
 	q.over = true
 	clear(q.st.open) // gaps are moved and made one below
@@ -26,8 +27,9 @@ func (q *Queue) melt(o *Outcome) {
 				loose += it.size
 			}
 		}
-		if excess := q.bytes - (q.bytes-loose+q.budget)/2; loose > 0 && excess > 0 {
-			q.settle(excess, o)
+		target := min((q.bytes-loose+q.budget)/2, q.budget-q.budget/5)
+		if loose > 0 && q.bytes > target {
+			q.settle(q.bytes-target, o)
 		}
 	}
 	q.st.limit = q.nextMelt()
@@ -124,7 +126,7 @@ func (q *Queue) place(it item, o *Outcome) {
 				q.put(prev, it)
 				return
 			}
-			
+			q.put(prev, item{})
 		case near && joinGaps(prev, &it):
 			return
 		case near:

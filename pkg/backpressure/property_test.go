@@ -208,3 +208,66 @@ func (ss *session) checkInside(q *Queue) {
 		ss.Fatalf("%d bytes counted, %d there", q.bytes, size)
 	}
 }
+
+// TestKeepsWhatFits states which ticks a queue that is never read keeps: drop_oldest the
+// newest, drop_newest the oldest, and neither drops what would have fitted.
+func TestKeepsWhatFits(t *testing.T) {
+	for _, enc := range []codec.Encoding{codec.MsgPack, codec.JSON} {
+		for _, policy := range []Policy{DropOldest, DropNewest} {
+			t.Run(fmt.Sprintf("%v/%v", enc, policy), func(t *testing.T) {
+				rapid.Check(t, func(rt *rapid.T) { checkKeeps(rt, enc, policy) })
+			})
+		}
+	}
+}
+
+func checkKeeps(rt *rapid.T, enc codec.Encoding, policy Policy) {
+	var q Queue
+	q.Init(enc, rapid.IntRange(500, 5000).Draw(rt, "budget"))
+	streams := rapid.IntRange(1, 4).Draw(rt, "streams")
+	const wide = 20
+	var pushed []string // ticks in the order of their push
+	var seq [4]int64
+	gaps, tick := 0, 0
+	for range rapid.IntRange(1, 40).Draw(rt, "pushes") {
+		i := rapid.IntRange(0, streams-1).Draw(rt, "stream")
+		s := market.Stream{Symbol: fmt.Sprintf("S%d", i)}
+		n := rapid.IntRange(1, 8).Draw(rt, "ticks")
+		c, events := testChunk(s, uint32(i), seq[i]+1, n, wide)
+		seq[i] += int64(n)
+		for _, ev := range events {
+			pushed = append(pushed, say([]codec.Event{ev}))
+		}
+		q.Push(c, s, policy, 1)
+		tick = max(tick, len(c.From(c.Last).In(enc))+1)
+		gaps = streams * q.gapBytes(s.Symbol)
+		if q.Bytes() > q.budget+gaps {
+			rt.Fatalf("%d bytes in a budget of %d", q.Bytes(), q.budget)
+		}
+	}
+	kept, waited := map[string]bool{}, q.Bytes()
+	events, err := fill(&q, 0)
+	if err != nil {
+		rt.Fatal(err)
+	}
+	for _, ev := range events {
+		if _, gap := ev.(codec.Gap); !gap {
+			kept[say([]codec.Event{ev})] = true
+		}
+	}
+	if len(kept) == len(pushed) {
+		return
+	}
+	least, from := q.budget/2-tick-gaps, len(pushed)-len(kept)
+	if policy == DropNewest {
+		least, from = q.budget-tick, 0
+	}
+	if waited < least {
+		rt.Errorf("only %d of %d bytes waited", waited, q.budget)
+	}
+	for _, name := range pushed[from : from+len(kept)] {
+		if !kept[name] {
+			rt.Errorf("%s was dropped; %d of %v were kept", name, len(kept), pushed)
+		}
+	}
+}

@@ -199,7 +199,7 @@ func TestCallsEndWithTheConnection(t *testing.T) {
 	must(t, b.Publish(trade("A"), []byte("x")))
 	eventually(t, "stored", func() bool { return len(last(t, b, trade("A"))) == 1 })
 
-	nats.signal(syscall.SIGSTOP)
+	nats.freeze()
 	asked := b.nc.NumSubscriptions() + 1
 	ended := make(chan error, 1)
 	go func() {

@@ -307,9 +307,9 @@ func TestWithoutJetStreamLiveTicksStillWork(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 
+	must(t, b.Last(t.Context(), []market.Stream{trade("A")}, func(market.Stream, []byte) { t.Error("yielded") }))
 	_, symbolsErr := b.Symbols(t.Context())
 	for name, err := range map[string]error{
-		"last":    b.Last(t.Context(), []market.Stream{trade("A")}, func(market.Stream, []byte) { t.Error("yielded") }),
 		"history": b.History(t.Context(), trade("A"), time.Time{}, func([]byte) bool { t.Error("yielded"); return true }),
 		"symbols": symbolsErr,
 	} {

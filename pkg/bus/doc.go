@@ -6,7 +6,7 @@
 // gets it at most once. JetStream listens to the same subjects and remembers, in memory, the
 // newest message of every stream, the last trades, and the directory of symbols: that is what
 // [Bus.Last], [Bus.History] and [Bus.Symbols] read. It needs nats-server 2.11 or later; one
-// without JetStream still carries live ticks, and those three return [ErrNoStore].
+// without JetStream still carries live ticks; Last is empty then, the others return [ErrNoStore].
 //
 //	subject                    JetStream stream    keeps
 //	tick.trade.<symbol>        TICKCAST_TRADES     the last Config.HistoryPerStream messages

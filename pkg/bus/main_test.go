@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"net"
 	"os"
@@ -91,7 +92,7 @@ func (p *natsProcess) start() {
 
 func (p *natsProcess) signal(sig os.Signal) {
 	p.t.Helper()
-	if err := p.cmd.Process.Signal(sig); err != nil {
+	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		p.t.Fatal(err)
 	}
 }
@@ -99,7 +100,18 @@ func (p *natsProcess) signal(sig os.Signal) {
 func (p *natsProcess) stop() {
 	p.t.Helper()
 	p.signal(syscall.SIGTERM)
+	p.signal(syscall.SIGCONT) // a frozen one would never get the first
 	p.wait()
+}
+
+// freeze returns when the server does nothing any more: the signal alone takes its time.
+func (p *natsProcess) freeze() {
+	p.t.Helper()
+	p.signal(syscall.SIGSTOP)
+	var state syscall.WaitStatus
+	if _, err := syscall.Wait4(p.cmd.Process.Pid, &state, syscall.WUNTRACED, nil); err != nil || !state.Stopped() {
+		p.t.Fatalf("the server is not frozen: %v, %v", state, err)
+	}
 }
 
 func (p *natsProcess) wait() {

@@ -278,13 +278,10 @@ func (r *reader) readDirectory(ctx context.Context) {
 	}
 }
 
-// settledDirectory reads the directory after the subscription to its changes is in effect, so
-// that no change falls between the two.
+// settledDirectory reads the directory once there is a store. The subscription to its changes
+// was made before, so no change falls between the two (see fence).
 func (b *Bus) settledDirectory(ctx context.Context) (map[string][]market.Channel, error) {
 	if err := b.Ready(ctx); err != nil {
-		return nil, err
-	}
-	if err := b.Sync(ctx); err != nil {
 		return nil, err
 	}
 	return b.Symbols(ctx)

@@ -46,14 +46,14 @@ func (b *Bus) storeConfigs() []jetstream.StreamConfig {
 	trades := jetstream.StreamConfig{
 		Name:              tradesStream,
 		Description:       "tickcast: recent trades by symbol",
-		Subjects:          []string{channelSubject(market.ChannelTrade)},
+		Subjects:          []string{channelSubject(market.ChannelTrade), fenceSubject(tradesStream)},
 		MaxMsgsPerSubject: b.cfg.HistoryPerStream,
 		MaxBytes:          b.cfg.HistoryBytes,
 	}
 	last := jetstream.StreamConfig{
 		Name:              lastStream,
 		Description:       "tickcast: newest quote and bar by symbol, and the directory",
-		Subjects:          []string{channelSubject(market.ChannelQuote), channelSubject(market.ChannelBar), allDirectory},
+		Subjects:          []string{channelSubject(market.ChannelQuote), channelSubject(market.ChannelBar), allDirectory, fenceSubject(lastStream)},
 		MaxMsgsPerSubject: 1,
 	}
 	configs := []jetstream.StreamConfig{trades, last}

@@ -40,6 +40,9 @@ func ParseSubject(subject string) (market.Stream, error) {
 
 func channelSubject(ch market.Channel) string { return tickPrefix + ch.String() + ".>" }
 
+// fenceSubject is where Last publishes before it asks the store.
+func fenceSubject(store string) string { return "fence." + store }
+
 func directorySubject(symbol string) string { return directoryPrefix + escape(symbol) }
 
 func parseDirectorySubject(subject string) (symbol string, err error) {

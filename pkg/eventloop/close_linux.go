@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An ending connection's Handler is told at the end of the turn, not in the middle of a call
-// of its own.
+// An ending connection's Handler is told before Turn, or after it of what Turn has ended: not
+// in the middle of a call of its own.
 type ending struct {
 	c    *Conn
 	code int
@@ -23,7 +23,7 @@ type linger struct {
 // begin sends a close frame with code, or one without for 0, and reports reported and err to
 // the Handler. It does nothing if the connection has ended already.
 func (c *Conn) begin(code, reported int, reason string, err error) {
-	if c.state != stateOpen {
+	if c.sendPongs(); c.state != stateOpen {
 		return
 	}
 	l := c.loop
@@ -93,7 +93,7 @@ func (c *Conn) gone() {
 	}
 }
 
-// tellEnded calls Closed for what has ended in this turn. Closed may end others.
+// tellEnded calls Closed for what has ended since. Closed may end others.
 func (l *Loop) tellEnded() {
 	for i := 0; i < len(l.ending); i++ {
 		e := l.ending[i]

@@ -38,7 +38,7 @@ type Conn struct {
 // room; Drained tells when it has gone. frame is not retained, so that many connections can
 // share one. The caller should not write more while bytes wait: nothing bounds them here.
 func (c *Conn) Write(frame []byte) (waiting int) {
-	if c.state == stateOpen {
+	if c.sendPongs(); c.state == stateOpen {
 		c.send(frame)
 	}
 	return c.Waiting()
@@ -53,8 +53,8 @@ func (c *Conn) Waiting() int {
 }
 
 // Close sends a close frame behind what waits, then closes this side, and the descriptor when
-// the peer has closed its own or after Config.Linger. Closed follows at the end of the turn.
-// Code 0 sends a frame without a code; the reason is cut to 123 bytes.
+// the peer has closed its own or after Config.Linger. Closed follows in the same turn, but not
+// before the Handler's method returns. Code 0 sends a frame without a code; the reason is cut to 123 bytes.
 func (c *Conn) Close(code int, reason string) { c.begin(code, code, reason, nil) }
 
 // TCPInfo is what the kernel knows of a connection's way out.

@@ -14,8 +14,9 @@
 //	-> read the clock, once
 //	-> for each ready descriptor: send what waited (Drained), read one share (Message)
 //	-> open what was adopted (Open)
-//	-> Turn
 //	-> tell what has ended (Closed)
+//	-> Turn
+//	-> tell what Turn has ended (Closed)
 //
 // The loops are level-triggered. A peer that sends more than its share of a turn is simply
 // reported again in the next one, after the others; a short read needs no second read to see

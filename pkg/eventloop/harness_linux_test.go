@@ -114,32 +114,6 @@ func receive[T any](t testing.TB, ch <-chan T) T {
 	}
 }
 
-// onLoop runs f inside a turn of a loop whose probe is p. It must be set before the loop runs.
-type onLoop struct {
-	mu    sync.Mutex
-	tasks []func()
-}
-
-func (o *onLoop) turn(int64) int64 {
-	o.mu.Lock()
-	tasks := o.tasks
-	o.tasks = nil
-	o.mu.Unlock()
-	for _, f := range tasks {
-		f()
-	}
-	return 0
-}
-
-func (o *onLoop) do(l *Loop, f func()) {
-	done := make(chan struct{})
-	o.mu.Lock()
-	o.tasks = append(o.tasks, func() { f(); close(done) })
-	o.mu.Unlock()
-	l.Wake()
-	<-done
-}
-
 // tcpPair returns both ends of a loopback connection.
 func tcpPair(t testing.TB) (client, server *net.TCPConn) {
 	t.Helper()

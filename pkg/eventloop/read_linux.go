@@ -38,7 +38,7 @@ func (c *Conn) consume(p []byte) {
 			r.inflater = &l.inflater
 		}
 	}
-	l.pongs = l.pongs[:0]
+	l.reading = c
 	for more := true; more && c.state == stateOpen; {
 		var ev event
 		ev, p = r.next(p)
@@ -51,20 +51,17 @@ func (c *Conn) consume(p []byte) {
 			l.answer(ev.payload)
 		case kindPong:
 		case kindClose:
-			c.sendPongs()
 			reply := ev.code
 			if reply == codeNone {
 				reply = 0
 			}
 			c.begin(reply, ev.code, "", nil)
 		case kindFault:
-			c.sendPongs()
 			c.begin(ev.fault.code, ev.fault.code, ev.fault.text, ev.fault)
 		}
 	}
-	if c.state == stateOpen {
-		c.sendPongs()
-	}
+	c.sendPongs()
+	l.reading = nil
 	if c.state == stateOpen && !r.idle() {
 		if c.in == nil {
 			c.in, l.spare = r, l.takeReader()
@@ -99,18 +96,22 @@ func (l *Loop) answer(ping []byte) {
 	l.pongs = append(AppendFrameHeader(l.pongs, opPong, len(ping), false), ping...)
 }
 
-// sendPongs answers the pings of this share: all of them, or the last one, later, where the
-// peer does not take what it was sent before.
+// sendPongs answers the pings of this share so far, before anything else is sent to c: all of
+// them, or the last one, later, where the peer does not take what it was sent before.
 func (c *Conn) sendPongs() {
 	l := c.loop
-	switch {
-	case len(l.pongs) == 0 || c.state != stateOpen:
-	case c.backlog != nil:
-		c.backlog.pong = append(c.backlog.pong[:0], l.pongs[l.lastPong:]...)
-	default:
-		c.send(l.pongs)
+	if l.reading != c || len(l.pongs) == 0 {
+		return
 	}
+	pongs := l.pongs
 	l.pongs = l.pongs[:0]
+	switch {
+	case c.state != stateOpen:
+	case c.backlog != nil:
+		c.backlog.pong = append(c.backlog.pong[:0], pongs[l.lastPong:]...)
+	default:
+		c.send(pongs)
+	}
 }
 
 // decrypt gives records to the tls.Conn and decodes what comes out of it, until it has kept

@@ -25,7 +25,7 @@ type bar struct {
 
 // accepts says whether the trade's minute can still take trades.
 func (b *bar) accepts(at int64) bool {
-	return at >= b.closedEnd && !(b.open && at < b.now.Start)
+	return at >= b.closedEnd && (!b.open || at >= b.now.Start)
 }
 
 // ends says whether a trade at that time belongs to a later minute than the open one.

@@ -3,6 +3,7 @@ package feed
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -66,6 +67,11 @@ func (p *publisher) catchUp() bool {
 	if err := p.bus.Flush(ctx); err != nil {
 		if p.ctx.Err() == nil {
 			p.note(fmt.Errorf("flush: %w", err))
+		}
+		// A server that is only slow has taken nothing amiss: more of the same would make
+		// it slower.
+		if !errors.Is(err, context.DeadlineExceeded) {
+			p.again.Store(true)
 		}
 		p.stuck = true
 		return false

@@ -133,7 +133,7 @@ func TestTheServerIsNotFlooded(t *testing.T) {
 		stats := play(t, b, false, func(_ context.Context, f *Feed) {
 			announce(f)
 			big := aTrade("A", 0)
-			big.ID = strings.Repeat("x", 200)
+			big.ID = strings.Repeat("x", 64)
 			for f.Stats().Bytes < 2*aheadBytesMax {
 				for range 1000 {
 					f.Trade(big)

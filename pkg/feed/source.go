@@ -17,7 +17,7 @@ type Source interface {
 }
 
 // Sink takes what a Source emits. Its methods block while a source that is not live has to
-// wait; once the source's ctx has ended they return at once and do nothing.
+// wait; when the source's ctx ends so does the wait, and the tick is not taken.
 type Sink interface {
 	// Announce makes instruments known, or adds channels to known ones. It must come
 	// before an instrument's first tick, and is cheapest with many at once. Bars are
@@ -44,7 +44,9 @@ type Bus interface {
 	Publish(s market.Stream, body []byte) error
 	// Announce makes a symbol known to subscribers; once more is no harm.
 	Announce(symbol string, channels []market.Channel) error
-	// Flush returns nil once the server has taken everything published before.
+	// Flush returns nil once the server has taken everything published since the last time
+	// that it did. A connection that broke in between may have swallowed some of it, which
+	// is an error even if there is a new one by now.
 	Flush(ctx context.Context) error
 	// Last yields the newest message of each of the streams that has one.
 	Last(ctx context.Context, streams []market.Stream, yield func(s market.Stream, body []byte)) error

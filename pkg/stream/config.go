@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -38,6 +40,9 @@ type Config struct {
 	AllowedOrigins []string
 	// NoCompression keeps permessage-deflate out of the handshake.
 	NoCompression bool
+	// Engine drives the sockets: EngineEpoll or EngineGoroutine. Empty means the best that
+	// the system has.
+	Engine string
 	// Shards is how many goroutines share the sessions. 0 means one per core.
 	Shards int
 	// Grace is how long the upstream may be away before the node calls itself not ready.
@@ -48,6 +53,12 @@ type Config struct {
 	// Log is where the node reports; nil discards.
 	Log *zap.Logger
 }
+
+// The engines.
+const (
+	EngineEpoll     = "epoll"     // event loops over raw sockets; Linux
+	EngineGoroutine = "goroutine" // gws throughout; everywhere
+)
 
 func (c Config) withDefaults() Config {
 	def := func(d *time.Duration, v time.Duration) {
@@ -65,6 +76,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Name == "" {
 		c.Name = "node"
+	}
+	if c.Engine == "" {
+		c.Engine = Engines()[0]
 	}
 	if c.Policies == nil {
 		p := [market.Channels]backpressure.Policy{}
@@ -109,6 +123,7 @@ func (c Config) Validate() error {
 	bad(c.MaxConnections < 0, "max-connections %d: not below 0", c.MaxConnections)
 	bad(c.MaxSymbols < 0, "max-symbols %d: not below 0", c.MaxSymbols)
 	bad(c.Shards < 0 || c.Shards > shardsMax, "shards %d: 0 to %d", c.Shards, shardsMax)
+	bad(c.Engine != "" && !slices.Contains(Engines(), c.Engine), "engine %q: this system has %s", c.Engine, strings.Join(Engines(), ", "))
 	if c.Policies != nil {
 		for _, ch := range market.AllChannels() {
 			bad(!c.Policies[ch].Allows(ch), "policy %s=%s: not for this channel", ch, c.Policies[ch])

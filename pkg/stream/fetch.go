@@ -108,9 +108,6 @@ func (in *ingest) fetch(ctx context.Context, tapes []*tape, found func(*tape, *c
 	}
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	if err := in.up.Sync(ctx); err != nil {
-		return err
-	}
 	streams := make([]market.Stream, len(tapes))
 	for i, t := range tapes {
 		streams[i] = t.stream

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/klauspost/compress/flate"
 	"github.com/lxzan/gws"
 	"go.uber.org/zap"
 
@@ -20,28 +19,34 @@ import (
 type gwsEngine struct {
 	gws.BuiltinEventHandler
 	log        *zap.Logger
-	pairs      [2]*gws.Upgrader // without a subprotocol, with one
-	compress   bool
-	goroutines sync.WaitGroup
+	up         *upgrader
+	shards     []*shard
+	stop       chan struct{}
+	running    sync.WaitGroup // shards
+	goroutines sync.WaitGroup // of connections
 }
 
-func newGWSEngine(cfg *Config) *gwsEngine {
-	e := &gwsEngine{log: cfg.Log, compress: !cfg.NoCompression}
-	for i := range e.pairs {
-		o := &gws.ServerOption{
-			ReadMaxPayloadSize: codec.MaxRequestBytes,
-			ReadBufferSize:     1024,
-			CheckUtf8Enabled:   true,
-			Logger:             gwsLog{cfg.Log},
-			// No context takeover: a connection keeps no dictionary.
-			PermessageDeflate: gws.PermessageDeflate{Enabled: e.compress, Level: flate.BestSpeed, PoolSize: 8},
+func newGWSEngine(cfg *Config, shards []*shard) *gwsEngine {
+	e := &gwsEngine{log: cfg.Log, shards: shards, stop: make(chan struct{})}
+	e.up = newUpgrader(cfg, e)
+	for _, sh := range shards {
+		wake := make(chan struct{}, 1)
+		sh.inbox.wake = func() {
+			select {
+			case wake <- struct{}{}:
+			default:
+			}
 		}
-		if i == 1 {
-			o.SubProtocols = []string{codec.MsgPack.Subprotocol(), codec.JSON.Subprotocol()}
-		}
-		e.pairs[i] = gws.NewUpgrader(e, o)
+		e.running.Go(func() { sh.run(wake, e.stop) })
 	}
 	return e
+}
+
+func (e *gwsEngine) close() error {
+	e.goroutines.Wait()
+	close(e.stop)
+	e.running.Wait()
+	return nil
 }
 
 // gwsLog passes what gws reports on to zap.
@@ -49,34 +54,33 @@ type gwsLog struct{ log *zap.Logger }
 
 func (l gwsLog) Error(v ...any) { l.log.Debug("gws", zap.String("message", fmt.Sprint(v...))) }
 
-// serve upgrades a hijacked connection and follows it to its end. open makes the session
-// once the handshake stands, and says in which shard it lives.
-func (e *gwsEngine) serve(conn net.Conn, buffered []byte, r *http.Request, enc codec.Encoding, open func(wire) (*shard, *session)) error {
+// serve follows the connection to its end.
+func (e *gwsEngine) serve(conn net.Conn, buffered []byte, r *http.Request, s *session) {
+	defer s.ended()
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(sendBuffer)
+	}
 	sc := &screen{Conn: conn, head: buffered}
-	sc.deflate = chooseDeflate(r.Header, e.compress)
-	r.Header.Set("Connection", "Upgrade") // gws reads the first line only
-	which := 0
-	if r.Header.Get("Sec-Websocket-Protocol") != "" {
-		which = 1
-	}
-	ws, err := e.pairs[which].UpgradeFromConn(sc, bufio.NewReaderSize(sc, 1024), r)
+	ws, err := e.up.upgrade(sc, bufio.NewReaderSize(sc, 1024), r)
 	if err != nil {
-		return sc.abortWith(err)
+		_ = conn.Close()
+		return
 	}
+	sc.deflate = ws.deflate
 	sc.onFault = func(f *fault) { _ = ws.WriteClose(uint16(f.code), []byte(f.reason)) }
 
-	w := &gwsWire{ws: ws, net: sc, op: gws.OpcodeBinary, out: make(chan outgoing, 2), done: make(chan struct{}), handled: make(chan struct{}, 1)}
-	if enc == codec.JSON {
+	w := &gwsWire{ws: ws.Conn, net: sc, s: s, op: gws.OpcodeBinary, out: make(chan outgoing, 2), done: make(chan struct{}), handled: make(chan struct{}, 1)}
+	if s.enc == codec.JSON {
 		w.op = gws.OpcodeText
 	}
 	ws.Session().Store(wireKey, w)
-	w.sh, w.s = open(w)
-	w.sh.do(func() { w.sh.open(w.s) })
+	s.wire = w
+	s.sh.do(s.open)
 	e.goroutines.Go(w.writeLoop)
-	e.readLoop(ws)
+	e.readLoop(ws.Conn)
 	close(w.done)
-	w.sh.do(w.s.gone)
-	return sc.finish()
+	s.sh.do(s.gone)
+	_ = sc.finish()
 }
 
 // readLoop survives a panic in gws: one subscriber's frame must not end the process.
@@ -110,14 +114,11 @@ func (e *gwsEngine) OnMessage(ws *gws.Conn, m *gws.Message) {
 	}
 	req, bad := codec.DecodeRequest(enc, m.Bytes())
 	_ = m.Close()
-	w.sh.do(func() {
+	w.s.sh.do(func() {
 		w.s.handle(&req, bad)
 		w.handled <- struct{}{}
 	})
-	select {
-	case <-w.handled:
-	case <-w.sh.stopped:
-	}
+	<-w.handled // shards outlive connections
 }
 
 // A gwsWire is a session's connection under gws. The shard hands it one message at a time;
@@ -126,13 +127,15 @@ type gwsWire struct {
 	ws  *gws.Conn
 	net *screen
 	op  gws.Opcode
-	sh  *shard
 	s   *session
 
 	out     chan outgoing // a message and a close at the most
 	done    chan struct{} // the read loop has ended
 	handled chan struct{} // the shard has carried a request out
-	closing bool          // Close was called; the shard's
+
+	// shard
+	sent    int64 // bytes of messages handed over
+	closing bool  // Close was called
 }
 
 // outgoing is a message, or a close if code is set.
@@ -147,14 +150,17 @@ var messagePool = sync.Pool{New: func() any { return new([]byte) }}
 // messageKeepMax keeps the pool from holding on to rare huge messages.
 const messageKeepMax = 64 << 10
 
-func (w *gwsWire) Send(msg []byte) bool {
-	b := messagePool.Get().(*[]byte)
-	*b = append((*b)[:0], msg...)
-	w.out <- outgoing{msg: b} // never blocks: the shard waits for passedOn
+func (w *gwsWire) Send(b []byte, at int) bool {
+	m := messagePool.Get().(*[]byte)
+	*m = append((*m)[:0], b[at:]...)
+	w.out <- outgoing{msg: m} // never blocks: the shard waits for passedOn
+	w.sent += int64(len(*m))
 	return false
 }
 
-func (w *gwsWire) Taken() int64 { return w.net.taken.Load() }
+// Waiting is an upper bound: what compression saves counts as waiting until the message is
+// through. Its changes are what the shard looks at.
+func (w *gwsWire) Waiting() int { return int(max(0, w.sent-w.net.taken.Load())) }
 
 // closeWriteWithin bounds how long a close waits for a subscriber that does not read.
 const closeWriteWithin = time.Second
@@ -188,7 +194,7 @@ func (w *gwsWire) writeLoop() {
 				_ = w.net.abort()
 				return
 			}
-			w.sh.do(w.s.passedOn)
+			w.s.sh.do(w.s.passedOn)
 		}
 	}
 }

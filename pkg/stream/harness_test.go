@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -21,7 +22,21 @@ import (
 	"github.com/tickcast/tickcast/pkg/stream"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// engine is what every rig runs on: the whole suite runs once over each.
+var engine string
+
+func TestMain(m *testing.M) {
+	for _, engine = range stream.Engines() {
+		fmt.Println("engine", engine)
+		if code := m.Run(); code != 0 {
+			os.Exit(code)
+		}
+	}
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
 
 // patience is how long a test waits for what must happen; nothing waits that long.
 const patience = 20 * time.Second
@@ -102,6 +117,9 @@ func newRig(t *testing.T, cfg stream.Config) *rig {
 
 func newRigOn(t *testing.T, b *bus.Bus, cfg stream.Config) *rig {
 	t.Helper()
+	if cfg.Engine == "" {
+		cfg.Engine = engine
+	}
 	if cfg.Log == nil {
 		cfg.Log = zaptest.NewLogger(t)
 	}

@@ -30,6 +30,7 @@ type tape struct {
 	last    int64        // seq of the newest tick seen; 0 = none yet
 	tail    *codec.Chunk // ends with that tick
 	waiting []grant      // sessions that wait for the last tick
+	named   bool         // subscribed upstream by itself
 	idleAt  int64        // when the last shard let go
 	listed  bool         // a feed announced the stream or published on it
 }
@@ -94,6 +95,8 @@ type ingest struct {
 	wildcards [market.Channels]uint64 // one bit per shard in which a session has one
 	idleAll   [market.Channels]int64  // when the last such shard let go; 0 = subscribed and wanted, or not subscribed
 	liveAll   [market.Channels]bool   // the channel is subscribed as a whole
+	sinceAll  [market.Channels]int64  // since when
+	endingAll [market.Channels]int64  // since when it is subscribed beside its streams, to be given up; 0 = it is not
 	known     int                     // symbols that a feed announced or published for
 	out       [shardsMax][]item       // gathered for each shard until Idle
 	toFetch   []*tape
@@ -322,7 +325,7 @@ func (in *ingest) follow(t *tape) {
 		return
 	}
 	if !in.liveAll[t.stream.Channel] {
-		in.try(in.up.Subscribe(t.stream))
+		in.subscribe(t)
 	}
 	t.state, t.last = tapeFetching, 0
 	in.toFetch = append(in.toFetch, t)
@@ -333,6 +336,21 @@ func (in *ingest) wake() {
 	select {
 	case in.kick <- struct{}{}:
 	default:
+	}
+}
+
+// subscribe and unsubscribe say that the stream is wanted upstream by itself.
+func (in *ingest) subscribe(t *tape) {
+	if !t.named {
+		t.named = true
+		in.try(in.up.Subscribe(t.stream))
+	}
+}
+
+func (in *ingest) unsubscribe(t *tape) {
+	if t.named {
+		t.named = false
+		in.up.Unsubscribe(t.stream)
 	}
 }
 
@@ -368,11 +386,7 @@ func (in *ingest) wantAll(ch market.Channel, shard int, do func(tapes []tail)) {
 	if !in.liveAll[ch] {
 		in.try(in.up.SubscribeAll(ch))
 		in.liveAll[ch] = true
-		for _, t := range in.byID {
-			if t != nil && t.stream.Channel == ch && t.state != tapeIdle {
-				in.up.Unsubscribe(t.stream) // the wildcard brings it from here on
-			}
-		}
+		in.sinceAll[ch] = in.clock.now()
 	}
 	all := &allGrant{shard: shard, do: do}
 	for _, t := range in.byID {
@@ -451,37 +465,57 @@ func (in *ingest) tidyLoop(ctx context.Context) {
 	}
 }
 
+// overlap is how long an old subscription stays beside the one that takes its place: the new
+// one takes effect a moment after it is made, and what comes by both is told by its numbers.
+const overlap = 2 * time.Second
+
 func (in *ingest) tidy(now int64) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for _, ch := range market.AllChannels() {
+		if in.endingAll[ch] != 0 && now-in.endingAll[ch] >= int64(overlap) {
+			in.endingAll[ch] = 0
+			if !in.liveAll[ch] {
+				in.up.UnsubscribeAll(ch)
+			}
+		}
 		if in.liveAll[ch] && in.wildcards[ch] == 0 && now-in.idleAll[ch] >= in.linger {
-			in.endAll(ch)
+			in.endAll(ch, now)
 		}
 	}
 	for _, t := range in.byID {
-		if t != nil && t.state == tapeLive && in.interested(t) == 0 && !in.liveAll[t.stream.Channel] && now-t.idleAt >= in.linger {
-			in.up.Unsubscribe(t.stream)
+		if t == nil {
+			continue
+		}
+		ch := t.stream.Channel
+		switch {
+		case in.liveAll[ch]:
+			if now-in.sinceAll[ch] >= int64(overlap) {
+				in.unsubscribe(t) // the wildcard brings it
+			}
+		case t.state == tapeLive && in.interested(t) == 0 && now-t.idleAt >= in.linger:
+			in.unsubscribe(t)
 			t.state = tapeIdle
 		}
 	}
 }
 
-// endAll gives the channel's wildcard up; streams that are still named are subscribed one by
-// one first, so that none of their ticks falls between.
-func (in *ingest) endAll(ch market.Channel) {
+// endAll begins to give the channel's wildcard up: streams that are still named are subscribed
+// one by one first, and the wildcard ends when those are in effect, so that no tick falls
+// between.
+func (in *ingest) endAll(ch market.Channel, now int64) {
 	for _, t := range in.byID {
 		if t == nil || t.stream.Channel != ch || t.state == tapeIdle {
 			continue
 		}
 		if t.wanted != 0 || t.state == tapeFetching {
-			in.try(in.up.Subscribe(t.stream))
+			in.subscribe(t)
 		} else {
+			in.unsubscribe(t)
 			t.state = tapeIdle
 		}
 	}
-	in.up.UnsubscribeAll(ch)
-	in.liveAll[ch], in.idleAll[ch] = false, 0
+	in.liveAll[ch], in.idleAll[ch], in.endingAll[ch] = false, 0, now
 }
 
 // snapshot returns the newest tick of each stream asked for that has one: from memory where

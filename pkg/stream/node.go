@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -21,7 +22,7 @@ type Node struct {
 	clock  clock
 	in     *ingest
 	shards []*shard
-	engine *gwsEngine
+	engine engine
 
 	sessions  atomic.Int64  // open now
 	started   atomic.Uint64 // ever; numbers them too
@@ -31,7 +32,16 @@ type Node struct {
 	refused   atomic.Int64 // upgrade requests answered by HTTP
 }
 
-// New makes a node. It starts nothing.
+// An engine drives sockets, and with them the shards.
+type engine interface {
+	// serve upgrades a connection on which an upgrade request came, and sees that
+	// s.ended is called at its end.
+	serve(conn net.Conn, buffered []byte, r *http.Request, s *session)
+	// close waits for the connections to end, and then ends the shards.
+	close() error
+}
+
+// New makes a node, which holds goroutines and descriptors from then on: call Run.
 func New(cfg Config, up Upstream) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -44,21 +54,21 @@ func New(cfg Config, up Upstream) (*Node, error) {
 		sh.in = n.in
 		n.shards = append(n.shards, sh)
 	}
-	n.engine = newGWSEngine(&n.cfg)
+	var err error
+	if n.engine, err = newEngine(&n.cfg, n.shards); err != nil {
+		return nil, err
+	}
 	return n, nil
 }
 
 // Run follows the upstream and serves sessions until ctx ends. Drain first: sessions that
 // are still open then are cut. It returns when every goroutine of the node has.
 func (n *Node) Run(ctx context.Context) error {
-	stop := make(chan struct{})
-	var shards, rest sync.WaitGroup
-	for _, sh := range n.shards {
-		shards.Go(func() { sh.run(stop) })
-	}
+	var rest sync.WaitGroup
 	rest.Go(func() { n.watchUpstream(ctx) })
 	err := n.in.run(ctx)
 	rest.Wait()
+	n.draining.Store(true)
 	for _, sh := range n.shards {
 		sh.do(func() {
 			for s := range sh.sessions {
@@ -67,10 +77,7 @@ func (n *Node) Run(ctx context.Context) error {
 		})
 	}
 	n.connected.Wait()
-	n.engine.goroutines.Wait()
-	close(stop)
-	shards.Wait()
-	return err
+	return errors.Join(err, n.engine.close())
 }
 
 // watchUpstream keeps the time at which the upstream was last there.
@@ -162,23 +169,25 @@ func (n *Node) ServeStream(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "too many connections", http.StatusServiceUnavailable)
 		return
 	}
-	defer n.sessions.Add(-1)
 	n.connected.Add(1)
-	defer n.connected.Done()
-
 	conn, buffered, err := hijack(w)
 	if err != nil {
+		n.gone()
 		n.log.Error("take over a connection", zap.Error(err))
 		http.Error(w, "the connection cannot be taken over", http.StatusInternalServerError)
 		return
 	}
-	enc := chooseEncoding(r.Header)
-	_ = n.engine.serve(conn, buffered, r, enc, func(wr wire) (*shard, *session) {
-		nth := n.started.Add(1)
-		return n.shards[nth%uint64(len(n.shards))], &session{
-			id: n.cfg.Name + "-" + strconv.FormatUint(nth, 10), remote: conn.RemoteAddr().String(), enc: enc, wire: wr, opened: time.Now(),
-		}
+	nth := n.started.Add(1)
+	n.engine.serve(conn, buffered, r, &session{
+		sh: n.shards[nth%uint64(len(n.shards))], id: n.cfg.Name + "-" + strconv.FormatUint(nth, 10),
+		remote: conn.RemoteAddr().String(), enc: chooseEncoding(r.Header), opened: time.Now(), ended: n.gone,
 	})
+}
+
+// gone counts a connection out.
+func (n *Node) gone() {
+	n.sessions.Add(-1)
+	n.connected.Done()
 }
 
 func (n *Node) refusal(r *http.Request) *refusal {

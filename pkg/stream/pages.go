@@ -121,8 +121,8 @@ type sessionRow struct {
 	Aggregated    int64  `json:"aggregated"`
 	Sent          int64  `json:"sent"`
 	SentBytes     int64  `json:"sent_bytes"`
-	TakenBytes    int64  `json:"taken_bytes"` // by the kernel
-	StuckMS       int64  `json:"stuck_ms"`    // since it last took one while some wait
+	WaitingBytes  int    `json:"waiting_bytes"` // sent, and not taken by the kernel
+	StuckMS       int64  `json:"stuck_ms"`      // since it last took one while some wait
 }
 
 func (s *session) row() sessionRow {
@@ -130,7 +130,7 @@ func (s *session) row() sessionRow {
 		ID: s.id, Remote: s.remote, Encoding: s.enc.String(), OpenedAt: s.opened.UTC().Format(time.RFC3339),
 		Subscriptions: s.set.Len() + len(s.pending), PendingBytes: s.pendingBytes(), Slow: s.queue.Over(),
 		Conflated: s.total.conflated, Dropped: s.total.dropped, Aggregated: s.total.aggregated,
-		Sent: s.total.events, SentBytes: s.total.bytes, TakenBytes: s.wire.Taken(),
+		Sent: s.total.events, SentBytes: s.total.bytes, WaitingBytes: s.wire.Waiting(),
 		StuckMS: s.stuckFor().Milliseconds(),
 	}
 	if at := s.queue.OldestAt(); at > 0 {

@@ -2,7 +2,6 @@ package stream
 
 import (
 	"encoding/binary"
-	"errors"
 	"net"
 	"strings"
 	"sync"
@@ -15,6 +14,7 @@ import (
 // RFC 6455 section 7.4.1.
 const (
 	closeProtocol = 1002
+	closePayload  = 1007
 	closeTooLarge = 1009
 	closeInternal = 1011
 )
@@ -180,7 +180,7 @@ func correctClose(b []byte) []byte {
 	if len(b) < 4 || b[0] != 0x88 || binary.BigEndian.Uint16(b[2:]) != closeInternal {
 		return b
 	}
-	code := uint16(closeProtocol)
+	code := uint16(closePayload)
 	if strings.Contains(string(b[4:]), "too large") {
 		code = closeTooLarge
 	}
@@ -218,12 +218,6 @@ func (s *screen) finish() error {
 	return s.Conn.Close()
 }
 
-// abortWith is abort after a failed handshake, about which gws has answered.
-func (s *screen) abortWith(err error) error {
-	_ = s.Conn.Close()
-	return err
-}
-
 // abort ends the connection at once.
 func (s *screen) abort() error {
 	if tcp, ok := s.Conn.(*net.TCPConn); ok {
@@ -231,5 +225,3 @@ func (s *screen) abort() error {
 	}
 	return s.Conn.Close()
 }
-
-var errNoHijack = errors.New("the connection cannot be taken over")

@@ -14,15 +14,20 @@ import (
 // A wire carries one session's messages; an engine provides it. All methods are called by
 // the session's shard and none blocks.
 type wire interface {
-	// Send takes one message, which is the caller's again on return, and reports whether
-	// the wire can take another. After false it takes none until it has posted sent.
-	Send(msg []byte) bool
-	// Taken counts the bytes that the kernel has taken so far.
-	Taken() int64
+	// Send takes the message b[at:], which is the caller's again on return, and reports
+	// whether the wire can take another. After false it takes none until the engine has
+	// called passedOn. The wire may write a frame header of up to headroom bytes before at.
+	Send(b []byte, at int) bool
+	// Waiting counts the bytes sent that the kernel has not taken.
+	Waiting() int
 	// Close sends a close frame behind what was sent, and ends the connection within a
-	// bound whatever the subscriber does.
+	// bound whatever the subscriber does. Calling it again does nothing.
 	Close(code int, reason string)
 }
+
+// headroom is what a frame header takes at the most, in front of a message (RFC 6455, 5.2:
+// two bytes and a 64-bit length, unmasked).
+const headroom = 10
 
 // closeWithin bounds how long a session that is being closed may take to read what waits.
 const closeWithin = 5 * time.Second
@@ -32,12 +37,14 @@ const slowCheck = 250 * time.Millisecond
 
 // A session is one subscriber's connection, as its shard sees it.
 type session struct {
-	sh     *shard
-	id     string
-	remote string
-	enc    codec.Encoding
-	wire   wire
-	opened time.Time
+	sh      *shard
+	id      string
+	remote  string
+	enc     codec.Encoding
+	deflate bool // both sides want permessage-deflate
+	wire    wire
+	opened  time.Time
+	ended   func() // called by the engine when the connection is gone
 
 	set        subscribe.Set[*session, option]
 	pending    map[subscribe.ID]option    // asked for, not yet granted
@@ -57,8 +64,8 @@ type session struct {
 	due       int64
 	timerAt   int
 	overSince int64 // since when the queue has been over its budget; 0 = it is not
-	stuckAt   int64 // since when the wire has taken no byte
-	taken     int64 // wire.Taken at stuckAt
+	stuckAt   int64 // since when the wire has passed no byte on
+	waiting   int   // wire.Waiting then
 
 	statEvery, statDue int64
 	stat               codec.Stat // counts since the last one
@@ -72,9 +79,10 @@ type lane struct {
 }
 
 // open begins the session with hello.
-func (sh *shard) open(s *session) {
+func (s *session) open() {
+	sh := s.sh
 	sh.sessions[s] = struct{}{}
-	s.sh, s.timerAt, s.set.Owner = sh, -1, s
+	s.timerAt, s.set.Owner = -1, s
 	s.queue.Init(s.enc, sh.cfg.PendingBytes)
 	s.sent = sh.now
 	sh.rec = codec.AppendHello(sh.rec[:0], &codec.Hello{
@@ -206,13 +214,16 @@ func (s *session) flush() {
 	sh := s.sh
 	for !s.busy && !s.closed && !s.queue.Empty() {
 		var b codec.Batch
-		b.Reset(s.enc, sh.buf)
+		b.Reset(s.enc, sh.buf[headroom:headroom])
 		s.queue.Fill(&b)
 		n := b.Len()
 		if n == 0 {
 			break
 		}
 		msg := b.Bytes()
+		if len(msg) > len(sh.buf)-headroom {
+			sh.buf = append(make([]byte, headroom), msg...) // one record beyond a batch's bound
+		}
 		sh.sum.events += int64(n)
 		sh.sum.batches++
 		sh.sum.bytes += int64(len(msg))
@@ -221,12 +232,9 @@ func (s *session) flush() {
 		s.total.batches++
 		s.total.bytes += int64(len(msg))
 		s.sent = sh.now
-		if cap(msg) > cap(sh.buf) {
-			sh.buf = msg[:0]
-		}
-		if !s.wire.Send(msg) {
+		if !s.wire.Send(sh.buf[:headroom+len(msg)], headroom) {
 			s.busy = true
-			s.stuckAt, s.taken = sh.now, s.wire.Taken()
+			s.stuckAt, s.waiting = sh.now, s.wire.Waiting()
 			s.watch()
 		}
 	}
@@ -361,8 +369,8 @@ func (s *session) checkSlow() {
 		s.overSince = now
 	}
 	if s.busy {
-		if taken := s.wire.Taken(); taken != s.taken {
-			s.taken, s.stuckAt = taken, now
+		if waiting := s.wire.Waiting(); waiting != s.waiting {
+			s.waiting, s.stuckAt = waiting, now
 		}
 	}
 	switch limit := s.sh.cfg.SlowTimeout; {

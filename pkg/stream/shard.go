@@ -22,15 +22,14 @@ type option struct {
 // A shard owns a fixed set of sessions. Everything under "turn" is touched only inside turn;
 // other goroutines speak to it through the inbox.
 type shard struct {
-	n       int
-	node    string
-	cfg     *Config
-	clock   clock
-	log     *zap.Logger
-	in      *ingest
-	inbox   inbox
-	counts  shardCounts
-	stopped chan struct{} // closed when run has returned
+	n      int
+	node   string
+	cfg    *Config
+	clock  clock
+	log    *zap.Logger
+	in     *ingest
+	inbox  inbox
+	counts shardCounts
 
 	// turn
 	now      int64 // the node's clock, read once a turn
@@ -42,7 +41,7 @@ type shard struct {
 	dirty    []*session // have something to send; emptied every flush
 	flushed  int64      // when the last flush was
 	timers   timers
-	buf      []byte // batches are built here
+	buf      []byte // batches are built here, behind headroom for a frame header
 	rec      []byte // single records are built here
 	sum      counters
 }
@@ -73,8 +72,7 @@ func (c *shardCounts) publish(s *counters) {
 func newShard(n int, cfg *Config, c clock) *shard {
 	return &shard{
 		n: n, node: cfg.Name, cfg: cfg, clock: c, log: cfg.Log,
-		inbox:    inbox{wake: make(chan struct{}, 1)},
-		stopped:  make(chan struct{}),
+		buf:      make([]byte, headroom+codec.MaxBatchBytes),
 		refs:     make(map[subscribe.ID]int),
 		sessions: make(map[*session]struct{}),
 	}
@@ -85,7 +83,7 @@ type inbox struct {
 	mu    sync.Mutex
 	items []item
 	spare []item
-	wake  chan struct{}
+	wake  func() // an engine's: has the shard take a turn soon
 }
 
 func (b *inbox) put(items ...item) {
@@ -94,10 +92,7 @@ func (b *inbox) put(items ...item) {
 	b.items = append(b.items, items...)
 	b.mu.Unlock()
 	if first {
-		select {
-		case b.wake <- struct{}{}:
-		default:
-		}
+		b.wake()
 	}
 }
 
@@ -122,29 +117,32 @@ func (sh *shard) do(f func()) { sh.inbox.put(item{do: f}) }
 
 // run drives the shard by goroutine and timer until stop closes. (An event loop drives turn
 // by itself.)
-func (sh *shard) run(stop <-chan struct{}) {
-	defer close(sh.stopped)
+func (sh *shard) run(wake, stop <-chan struct{}) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		if wake := sh.turn(); wake > 0 {
-			timer.Reset(sh.clock.until(wake))
+		sh.readClock()
+		if at := sh.turn(); at > 0 {
+			timer.Reset(sh.clock.until(at))
 		}
 		select {
 		case <-stop:
 			return
-		case <-sh.inbox.wake:
+		case <-wake:
 		case <-timer.C:
 		}
 	}
 }
 
-// turn does everything that is due and returns when it wants to be called again, at the
-// latest; 0 means not before something arrives.
-func (sh *shard) turn() (wake int64) {
+// readClock sets the instant that the whole turn sees.
+func (sh *shard) readClock() {
 	wall := time.Now()
 	sh.now, sh.wall = int64(wall.Sub(sh.clock.start)), wall.UnixNano()
+}
 
+// turn does everything that is due and returns when it wants to be called again, at the
+// latest; 0 means not before something arrives. The clock was read before.
+func (sh *shard) turn() (wake int64) {
 	items := sh.inbox.take()
 	for i := range items {
 		sh.route(&items[i])

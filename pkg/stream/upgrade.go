@@ -1,12 +1,17 @@
 package stream
 
 import (
+	"bufio"
 	"encoding/base64"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/klauspost/compress/flate"
+	"github.com/lxzan/gws"
 
 	"github.com/tickcast/tickcast/pkg/codec"
 )
@@ -74,6 +79,50 @@ func checkOrigin(r *http.Request, allowed []string) bool {
 	return strings.EqualFold(u.Host, r.Host) || slices.ContainsFunc(allowed, func(a string) bool {
 		return a == "*" || strings.EqualFold(a, origin) || strings.EqualFold(a, u.Host)
 	})
+}
+
+// sendBuffer is SO_SNDBUF, which the kernel doubles. Left to itself it takes megabytes for a
+// subscriber that never reads, who is then noticed late.
+const sendBuffer = 128 << 10
+
+// An upgrader has gws answer upgrade requests that checkUpgrade passed.
+type upgrader struct {
+	plain, protocol *gws.Upgrader // without a subprotocol in the answer, and with one
+	compress        bool
+}
+
+// An upgraded connection has had its answer.
+type upgraded struct {
+	*gws.Conn
+	deflate bool
+}
+
+func newUpgrader(cfg *Config, h gws.Event) *upgrader {
+	with := func(protocols ...string) *gws.Upgrader {
+		return gws.NewUpgrader(h, &gws.ServerOption{
+			ReadMaxPayloadSize: codec.MaxRequestBytes,
+			ReadBufferSize:     1024,
+			CheckUtf8Enabled:   true,
+			Logger:             gwsLog{cfg.Log},
+			SubProtocols:       protocols,
+			// No context takeover: a connection keeps no dictionary.
+			PermessageDeflate: gws.PermessageDeflate{Enabled: !cfg.NoCompression, Level: flate.BestSpeed, PoolSize: 8},
+		})
+	}
+	return &upgrader{plain: with(), protocol: with(codec.MsgPack.Subprotocol(), codec.JSON.Subprotocol()), compress: !cfg.NoCompression}
+}
+
+// upgrade answers the request. Its headers are changed so that gws, which reads the first
+// line of each and accepts any offer, says what was chosen here.
+func (u *upgrader) upgrade(conn net.Conn, br *bufio.Reader, r *http.Request) (up upgraded, err error) {
+	r.Header.Set("Connection", "Upgrade")
+	up.deflate = chooseDeflate(r.Header, u.compress)
+	which := u.plain
+	if r.Header.Get("Sec-Websocket-Protocol") != "" {
+		which = u.protocol
+	}
+	up.Conn, err = which.UpgradeFromConn(conn, br, r)
+	return up, err
 }
 
 // chooseEncoding picks the subprotocol in the server's order of preference. What gws is to

@@ -29,10 +29,8 @@ type Upstream interface {
 	SubscribeAll(ch market.Channel) error
 	UnsubscribeAll(ch market.Channel)
 
-	// Sync returns when the subscriptions made so far are in effect.
-	Sync(ctx context.Context) error
-
-	// Last yields the newest stored message of each stream that has one.
+	// Last yields the newest stored message of each stream that has one. What was published
+	// before the subscriptions made so far took effect is among it.
 	Last(ctx context.Context, streams []market.Stream, yield func(s market.Stream, body []byte)) error
 
 	// Connected says whether ticks can come now, and whether they ever could.

@@ -282,7 +282,7 @@ func TestFramesAgainstTheProtocol(t *testing.T) {
 		{"one byte too long, declared only", false, append(header(0x81, true, 64<<10+1), maskKey[:]...), 1009},
 		{"too long in fragments", false, join(clientFrame(0x01, make([]byte, 40<<10)), append(header(0x80, true, 40<<10), maskKey[:]...)), 1009},
 		{"inflates to too much", true, clientFrame(0xc1, deflate(t, make([]byte, 1<<20))), 1009},
-		{"broken deflate", true, clientFrame(0xc1, []byte{0xff, 0xff, 0xff}), 1002},
+		{"broken deflate", true, clientFrame(0xc1, []byte{0xff, 0xff, 0xff}), 1007},
 		{"text that is no UTF-8", false, clientFrame(0x81, []byte{0xff, 0xfe}), 1007},
 		{"close with a code of one byte", false, clientFrame(0x88, []byte{3}), 1002},
 		{"close with code 1005", false, clientFrame(0x88, []byte{0x03, 0xed}), 1002},

@@ -167,7 +167,7 @@ func unescaped(value []byte) ([]byte, error) {
 	}
 	var s string
 	if err := json.Unmarshal(value, &s); err != nil {
-		return nil, fmt.Errorf("%w: %v", errJSON, err)
+		return nil, fmt.Errorf("%w: %w", errJSON, err)
 	}
 	return []byte(s), nil
 }

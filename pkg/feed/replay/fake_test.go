@@ -35,7 +35,7 @@ type recorder struct {
 
 func (r *recorder) Announce(list ...feed.Instrument) {
 	for _, in := range list {
-		r.announced = append(r.announced, fmt.Sprint(in.Symbol, in.Channels))
+		r.announced = append(r.announced, fmt.Sprintf("%s%v", in.Symbol, in.Channels))
 	}
 }
 

@@ -99,7 +99,7 @@ func find(path string) (found []*file, others []string, err error) {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		if info, err := os.Stat(p); err != nil || !info.Mode().IsRegular() {
+		if !regular(p) {
 			others = append(others, p)
 			return nil
 		}
@@ -117,6 +117,11 @@ func find(path string) (found []*file, others []string, err error) {
 		err = fmt.Errorf("%s: no recording in it", path)
 	}
 	return found, others, err
+}
+
+func regular(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // inspect recognises the recordings in one file. An error stands for those that are none.
@@ -160,7 +165,7 @@ func (f *file) recognise() error {
 	f.first = math.MinInt64
 	for size := 0; l.number < sniffLines && size < sniffBytes; {
 		line, err := l.next()
-		if err == errLong {
+		if errors.Is(err, errLong) {
 			continue
 		}
 		if err != nil {
@@ -187,7 +192,7 @@ func (f *file) look(line []byte) {
 	for _, format := range candidates {
 		var ev event
 		err := format.parse(line, &ev)
-		if err == nil || err == errSkip || format.header != "" && string(line) == format.header {
+		if err == nil || errors.Is(err, errSkip) || format.header != "" && string(line) == format.header {
 			f.format = format
 		}
 		if err == nil && f.first == math.MinInt64 {
@@ -240,7 +245,7 @@ func (f *file) dayFromNames() error {
 	}
 	day, err := time.Parse("20060102", m[1])
 	if err != nil {
-		return fmt.Errorf("%w FX quotes' date: %v", errName, err)
+		return fmt.Errorf("%w FX quotes' date: %w", errName, err)
 	}
 	f.symbol = strings.ToUpper(m[2])
 	for _, part := range backwards(strings.Split(filepath.ToSlash(f.path), "/")) {

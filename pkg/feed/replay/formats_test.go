@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"errors"
 	"path/filepath"
 	"testing"
 )
@@ -195,7 +196,7 @@ func TestBadLines(t *testing.T) {
 	} {
 		for _, line := range tt.lines {
 			var ev event
-			if err := tt.parse([]byte(line), &ev); err == nil || err == errSkip {
+			if err := tt.parse([]byte(line), &ev); err == nil || errors.Is(err, errSkip) {
 				t.Errorf("%q was taken: %v %+v", line, err, ev)
 			}
 		}

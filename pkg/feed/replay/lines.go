@@ -86,12 +86,12 @@ func (l *lines) next() ([]byte, error) {
 	for {
 		part, err := l.buf.ReadSlice('\n')
 		switch {
-		case err == bufio.ErrBufferFull:
+		case errors.Is(err, bufio.ErrBufferFull):
 			if tooLong = tooLong || len(l.long)+len(part) > lineBytesMax; !tooLong {
 				l.long = append(l.long, part...)
 			}
 			continue
-		case err != nil && (err != io.EOF || len(l.long)+len(part) == 0):
+		case err != nil && (!errors.Is(err, io.EOF) || len(l.long)+len(part) == 0):
 			return nil, err
 		case tooLong:
 			return nil, errLong
@@ -129,9 +129,9 @@ func zipEntries(path string) ([]*zip.File, error) {
 		return nil, err
 	}
 	var magic [4]byte
-	_, err = io.ReadFull(f, magic[:])
-	f.Close() //nolint:errcheck // only read from
-	if err != nil || string(magic[:]) != "PK\x03\x04" {
+	n, _ := io.ReadFull(f, magic[:]) // a shorter file is no zip
+	f.Close()                        //nolint:errcheck // only read from
+	if string(magic[:n]) != "PK\x03\x04" {
 		return nil, nil
 	}
 	archive, err := zip.OpenReader(path)

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"context"
+	"errors"
 	"strings"
 )
 
@@ -9,14 +10,14 @@ import (
 type name struct{ venue, symbol string }
 
 // shared finds the symbols that several venues of these files use. Where the files are of
-// one venue there are none, and the files are not read.
-func shared(ctx context.Context, files []*file) (map[string]bool, error) {
+// one venue there are none, and the files are not read. When ctx ends it knows only some.
+func shared(ctx context.Context, files []*file) map[string]bool {
 	venues := make(map[string]bool)
 	for _, f := range files {
 		venues[f.venue] = true
 	}
 	if len(venues) == 1 && !venues[""] {
-		return nil, nil
+		return nil
 	}
 	venueOf := make(map[string]string)
 	several := make(map[string]bool)
@@ -33,35 +34,27 @@ func shared(ctx context.Context, files []*file) (map[string]bool, error) {
 			add(f.venue, f.symbol)
 			continue
 		}
-		if err := f.names(ctx, add); err != nil {
-			return nil, err
-		}
+		f.names(ctx, add)
 	}
-	return several, nil
+	return several
 }
 
 // names reads the whole file for the names in it. Damage is left to whoever plays it.
-func (f *file) names(ctx context.Context, add func(venue, symbol string)) error {
+func (f *file) names(ctx context.Context, add func(venue, symbol string)) {
 	l, err := openLines(f.path, f.entry)
 	if err != nil {
-		return nil
+		return
 	}
 	defer l.close()
 	seen := make(map[string]struct{})
 	var key []byte
-	for {
-		if l.number%4096 == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
+	var ev event
+	for l.number%4096 != 0 || ctx.Err() == nil {
 		line, err := l.next()
-		if err == errLong {
-			continue
+		if err != nil && !errors.Is(err, errLong) {
+			return
 		}
-		if err != nil {
-			return nil
-		}
-		var ev event
-		if f.format.parse(line, &ev) != nil {
+		if err != nil || f.format.parse(line, &ev) != nil {
 			continue
 		}
 		key = append(append(append(key[:0], ev.venue...), 0), ev.symbol...)

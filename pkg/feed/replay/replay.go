@@ -97,11 +97,7 @@ func (s *Source) Stats() Stats {
 
 // Run implements feed.Source.
 func (s *Source) Run(ctx context.Context, sink feed.Sink) error {
-	several, err := shared(ctx, s.files)
-	if err != nil {
-		return nil // ctx ended
-	}
-	s.several = several
+	s.several = shared(ctx, s.files)
 	s.instruments = make(map[name]*instrument)
 	s.log.Info("replay begins", zap.Int("files", len(s.files)), zap.Int64("bytes", s.total), zap.Float64("speed", s.cfg.Speed))
 	s.report = report{at: time.Now().Add(reportEvery)}

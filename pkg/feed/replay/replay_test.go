@@ -263,7 +263,7 @@ func TestLongLinesAreRead(t *testing.T) {
 func TestATruncatedFileIsPlayedAsFarAsItGoes(t *testing.T) {
 	lines := []string{derivedTrades}
 	for i := range int64(5000) {
-		lines = append(lines, trade(i, "binance-spot", "A", i*7919%1_000_003+i*1_000_003))
+		lines = append(lines, trade(i, "binance-spot", "A", i*7919%1_000_003+i*1_000_003+1))
 	}
 	dir := write(t, map[string]string{
 		"a.csv.gz": join(lines...),

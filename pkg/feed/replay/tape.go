@@ -3,6 +3,7 @@ package replay
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -130,7 +131,7 @@ func (t *tape) advance(ctx context.Context, s *Source) bool {
 			return false
 		}
 		line, err := t.lines.next()
-		if err != nil && err != errLong {
+		if err != nil && !errors.Is(err, errLong) {
 			t.end(s, err)
 			return false
 		}
@@ -141,7 +142,7 @@ func (t *tape) advance(ctx context.Context, s *Source) bool {
 			err = t.read(s, line)
 		}
 		switch {
-		case err == errSkip:
+		case errors.Is(err, errSkip):
 			s.skipped.Add(1)
 		case err != nil:
 			s.badLine(t, err)
@@ -184,7 +185,7 @@ func (t *tape) instrument(s *Source, ev *event) (*instrument, error) {
 }
 
 func (t *tape) end(s *Source, err error) {
-	if err != io.EOF {
+	if !errors.Is(err, io.EOF) {
 		s.damaged(t, err)
 	}
 	if t.bad > badLogged {

@@ -1,0 +1,33 @@
+// Bench measures tickcast from outside, as its subscribers see it.
+//
+//	go run ./bench load --help
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+func main() {
+	var cli struct {
+		Load load `cmd:"" help:"Subscribe many times over and count what comes."`
+	}
+	k := kong.Must(&cli, kong.Name("bench"), kong.Description("Measures a running tickcast from outside."), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	kctx, err := k.Parse(os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	kctx.BindTo(ctx, (*context.Context)(nil))
+	if err := kctx.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}

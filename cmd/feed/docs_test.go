@@ -1,0 +1,24 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/tickcast/tickcast/internal/house"
+	"github.com/tickcast/tickcast/pkg/feed"
+	"github.com/tickcast/tickcast/pkg/feed/sim"
+)
+
+func TestOptionsAreDocumented(t *testing.T) { house.CheckOptions(t, &opts{}, "## Options of feed") }
+
+func TestMetricsAreDocumented(t *testing.T) {
+	source, err := sim.New(sim.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(newMetrics(feed.New(source, nil, feed.Config{}, zap.NewNop())))
+	house.CheckMetrics(t, registry, "### Metrics of feed")
+}

@@ -1,0 +1,126 @@
+package e2e_test
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tickcast/tickcast/pkg/codec"
+	"github.com/tickcast/tickcast/pkg/market"
+)
+
+func TestWrongCommandLinesEndWithOneLineThatSaysWhy(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	noRecording := write("shopping.txt", "milk\neggs\n")
+	unknownKey := write("unknown.yaml", "heartbeat: 10s\nhartbeat: 10s\n")
+	otherKey := write("other.yaml", "rate: 5\nheartbeat: 10s\n") // the streamer's
+	badValue := write("value.yaml", "heartbeat: soon\n")
+	noYAML := write("broken.yaml", "heartbeat: [\n")
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	port := taken.Addr().String()
+
+	const usage, failure = 2, 1
+	for _, tt := range []struct {
+		name    string
+		program string
+		args    string
+		env     string
+		code    int
+		names   string // what the line must say, words separated by spaces
+	}{
+		{"an unknown option", "streamer", "--adr :8080", "", usage, "--adr"},
+		{"no argument is taken", "streamer", "now", "", usage, "now"},
+		{"no host:port", "streamer", "--addr nowhere", "", usage, "--addr nowhere"},
+		{"a value of the wrong type", "streamer", "--heartbeat soon", "", usage, "--heartbeat soon"},
+		{"a value out of its range", "streamer", "--heartbeat 1ms", "", usage, "heartbeat 1ms"},
+		{"a policy that the channel does not allow", "streamer", "--policy trade=conflate", "", usage, "--policy trade conflate"},
+		{"no size", "streamer", "--pending-bytes lots", "", usage, "--pending-bytes lots"},
+		{"no such engine", "streamer", "--engine steam", "", usage, "--engine steam"},
+		{"no NATS URL", "streamer", "--nats http://localhost", "", usage, "NATS URL"},
+		{"two at once", "streamer", "--addr nowhere --drain=-1s", "", usage, "--addr nowhere --drain -1s"},
+		{"from the environment", "streamer", "", "TICKCAST_SLOW_TIMEOUT=later", usage, "slow-timeout later"},
+		{"an unknown key in the file", "streamer", "--config " + unknownKey, "", usage, unknownKey + " hartbeat"},
+		{"a wrong value in the file", "streamer", "--config " + badValue, "", usage, "heartbeat soon"},
+		{"a file that is no YAML", "streamer", "--config " + noYAML, "", usage, noYAML},
+		{"no such file", "streamer", "--config /no/such.yaml", "", usage, "/no/such.yaml"},
+		{"a recording without the demo", "streamer", "--file x", "", usage, "--file --demo"},
+		{"a demo of no recording", "streamer", "--demo --file " + noRecording, "", usage, noRecording + " format"},
+		{"the port is taken", "streamer", "--admin-addr 127.0.0.1:0 --addr " + port, "", failure, port + " in use"},
+		{"the admin port is taken", "streamer", "--addr 127.0.0.1:0 --admin-addr " + port, "", failure, port + " in use"},
+
+		{"an unknown option", "feed", "--ratee 1", "", usage, "--ratee"},
+		{"a value of the wrong type", "feed", "--rate fast", "", usage, "--rate fast"},
+		{"a value out of its range", "feed", "--rate -1", "", usage, "--rate -1"},
+		{"no such source", "feed", "--source tea-leaves", "", usage, "--source tea-leaves"},
+		{"replay without a file", "feed", "--source replay", "", usage, "--source replay --file"},
+		{"a file without replay", "feed", "--file x", "", usage, "--file replay"},
+		{"no such recording", "feed", "--source replay --file /no/such", "", usage, "/no/such"},
+		{"a file of no known format", "feed", "--source replay --file " + noRecording, "", usage, noRecording + " format"},
+		{"a folder without a recording", "feed", "--source replay --file " + dir, "", usage, dir + " no recording"},
+		{"too many symbols", "feed", "--symbols 10001", "", usage, "10001"},
+		{"an unknown key in the file", "feed", "--config " + otherKey, "", usage, otherKey + " heartbeat"},
+		{"the admin port is taken", "feed", "--admin-addr " + port, "", failure, port + " in use"},
+	} {
+		t.Run(tt.program+" "+tt.name, func(t *testing.T) {
+			if name, value, ok := strings.Cut(tt.env, "="); ok {
+				t.Setenv(name, value)
+			}
+			p := start(t, tt.program, strings.Fields(tt.args)...)
+			if code := p.wait(); code != tt.code {
+				t.Errorf("exit code %d, want %d", code, tt.code)
+			}
+			said := p.stderr.String()
+			if strings.Count(said, "\n") != 1 || p.stdout.String() != "" {
+				t.Errorf("want one line on standard error and nothing else, got %q and %q", said, p.stdout.String())
+			}
+			for _, word := range strings.Fields(tt.names) {
+				if !strings.Contains(said, word) {
+					t.Errorf("want %q in %q", word, said)
+				}
+			}
+		})
+	}
+}
+
+func TestProgramsWaitForNATS(t *testing.T) {
+	nats := startNATS(t)
+	nats.stop()
+	node := startStreamer(t, nats)
+	waiting := start(t, "feed", "--nats", nats.url)
+	if status := node.readyz(); status != 503 {
+		t.Errorf("/readyz is %d before the first connection, want 503", status)
+	}
+	if status, _ := get(t, node.admin, "/healthz"); status != 200 {
+		t.Errorf("/healthz is %d, want 200", status)
+	}
+	s := node.dial(codec.JSON)
+	everything := codec.Request{Op: codec.OpSubscribe, Channels: market.AllChannels(), Symbols: []string{market.Wildcard}}
+	if e, ok := s.ask(everything).(codec.Error); !ok || e.Code != codec.CodeNoUpstream {
+		t.Errorf("subscribe is answered by %+v, want err 4503", e)
+	}
+	await(t, "the feed to say that it waits", func() bool { return len(waiting.logged("waiting for NATS")) > 0 })
+
+	nats.start()
+	waiting.ready()
+	node.awaitSymbols(100)
+	s.subscribe(market.AllChannels(), market.Wildcard)
+	s.flows(100)
+	if status := node.readyz(); status != 200 {
+		t.Errorf("/readyz is %d, want 200", status)
+	}
+	waiting.stop()
+	node.stop()
+}

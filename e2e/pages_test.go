@@ -1,0 +1,102 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/tickcast/tickcast/pkg/codec"
+	"github.com/tickcast/tickcast/pkg/market"
+)
+
+// Connections are not kept, or each would leave two goroutines behind.
+var web = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+
+func get(t *testing.T, addr, path string) (status int, body string) {
+	t.Helper()
+	resp, err := web.Get("http://" + addr + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+// metric returns the sum of a metric over its labels, and fails where there is none.
+func metric(t *testing.T, admin, name string) float64 {
+	t.Helper()
+	_, body := get(t, admin, "/metrics")
+	sum, found := 0.0, false
+	for line := range strings.Lines(body) {
+		of, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if of, _, _ = strings.Cut(of, "{"); of != name {
+			continue
+		}
+		v, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		sum, found = sum+v, true
+	}
+	if !found {
+		t.Fatalf("no metric %s in:\n%s", name, body)
+	}
+	return sum
+}
+
+// symbols returns the names that the node lists now.
+func (n *streamer) symbols() []string {
+	n.t.Helper()
+	_, body := get(n.t, n.addr, "/v1/symbols")
+	var rows []struct{ Symbol string }
+	if err := json.Unmarshal([]byte(body), &rows); err != nil {
+		n.t.Fatalf("%v in %s", err, body)
+	}
+	names := make([]string, len(rows))
+	for i, r := range rows {
+		names[i] = r.Symbol
+	}
+	return names
+}
+
+// awaitSymbols waits until the node lists so many.
+func (n *streamer) awaitSymbols(count int) {
+	n.t.Helper()
+	await(n.t, strconv.Itoa(count)+" symbols", func() bool { return len(n.symbols()) == count })
+}
+
+// snapshot returns the last event of every stream of the symbols, as /v1/snapshot has it.
+func (n *streamer) snapshot(symbols []string) map[market.Stream]codec.Event {
+	n.t.Helper()
+	last := make(map[market.Stream]codec.Event)
+	for some := range slices.Chunk(symbols, 500) {
+		status, body := get(n.t, n.addr, "/v1/snapshot?symbols="+url.QueryEscape(strings.Join(some, ",")))
+		if status != http.StatusOK {
+			n.t.Fatalf("snapshot: %d %s", status, body)
+		}
+		events, err := codec.DecodeBatch(codec.JSON, []byte(body))
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		for _, ev := range events {
+			stream, _ := streamOf(ev)
+			last[stream] = ev
+		}
+	}
+	return last
+}
+
+func (n *streamer) readyz() int {
+	n.t.Helper()
+	status, _ := get(n.t, n.admin, "/readyz")
+	return status
+}
