@@ -200,7 +200,7 @@ func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, 60_000_
 
 func (r *result) print() {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	row := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
+	row := func(name, format string, args ...any) { _, _ = fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
 	per := func(n int64) float64 { return float64(n) / r.Seconds }
 	row("connections", "%d (%d closed)", r.Subscribers, r.Closed)
 	row("events", "%d, %.0f/s", r.Events, per(r.Events))

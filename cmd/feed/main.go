@@ -41,7 +41,7 @@ type opts struct {
 	Symbols   []string `help:"sim: the symbols, or how many (up to 10,000); 100 of mixed kinds if empty. replay: only these." placeholder:"A,B"`
 	Rate      float64  `default:"1000" help:"sim: events a second over all symbols; 0 as fast as it goes."`
 	Seed      uint64   `default:"1" help:"sim: the same seed gives the same prices and order."`
-	File_     string   `name:"file" help:"replay: a recording, or a folder of them." placeholder:"PATH"`
+	Recording string   `name:"file" help:"replay: a recording, or a folder of them." placeholder:"PATH"`
 	Speed     float64  `default:"1" help:"replay: times the recorded speed; 0 as fast as it goes."`
 	Loop      bool     `help:"replay: begin again at the end."`
 	Retime    bool     `help:"replay: move the recorded times to now."`
@@ -57,8 +57,8 @@ func (o *opts) Validate() error {
 	}
 	_, _, err := net.SplitHostPort(o.AdminAddr)
 	bad(err != nil, "--admin-addr %q is no host:port", o.AdminAddr)
-	bad(o.Source == "replay" && o.File_ == "", "--source replay needs --file")
-	bad(o.Source != "replay" && o.File_ != "", "--file goes with --source replay")
+	bad(o.Source == "replay" && o.Recording == "", "--source replay needs --file")
+	bad(o.Source != "replay" && o.Recording != "", "--file goes with --source replay")
 	bad(o.Nats == bus.Embedded, "--nats embedded is for the streamer; a feed needs a server")
 	bad(!(o.Speed >= 0), "--speed %v is not 0 or more", o.Speed) // NaN is neither
 	bad(!(o.Rate >= 0), "--rate %v is not 0 or more", o.Rate)
@@ -67,7 +67,7 @@ func (o *opts) Validate() error {
 
 func (o *opts) source(log *zap.Logger) (feed.Source, error) {
 	if o.Source == "replay" {
-		return replay.New(o.File_, replay.Config{Speed: o.Speed, Loop: o.Loop, Retime: o.Retime, Symbols: o.Symbols}, log.Named("replay"))
+		return replay.New(o.Recording, replay.Config{Speed: o.Speed, Loop: o.Loop, Retime: o.Retime, Symbols: o.Symbols}, log.Named("replay"))
 	}
 	return sim.New(sim.Config{Symbols: o.Symbols, Rate: o.Rate, Seed: o.Seed})
 }

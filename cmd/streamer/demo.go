@@ -14,15 +14,15 @@ import (
 // demoSource is what --demo shows: the simulator, or a recording that begins again at its
 // end, with its times moved to now.
 func (o *opts) demoSource(log *zap.Logger) (feed.Source, error) {
-	if o.File_ == "" {
+	if o.Recording == "" {
 		return sim.New(sim.Config{Symbols: o.Symbol, Rate: o.Rate, Seed: 1})
 	}
-	return replay.New(o.File_, replay.Config{Speed: o.Speed, Loop: true, Retime: true}, log.Named("replay"))
+	return replay.New(o.Recording, replay.Config{Speed: o.Speed, Loop: true, Retime: true}, log.Named("replay"))
 }
 
 func runDemoFeed(ctx context.Context, source feed.Source, b *bus.Bus, log *zap.Logger) error {
-	if b.Ready(ctx) != nil {
-		return nil // ctx has ended
+	if err := b.Ready(ctx); err != nil && ctx.Err() == nil {
+		return err
 	}
 	return feed.New(source, b, feed.Config{}, log.Named("feed")).Run(ctx)
 }

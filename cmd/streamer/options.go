@@ -30,11 +30,11 @@ type opts struct {
 	Nats       string `default:"nats://127.0.0.1:4222" help:"NATS servers, comma-separated; \"embedded\" starts one inside the process."`
 	NatsListen string `help:"Where an embedded NATS listens for other processes; nowhere if empty." placeholder:"HOST:PORT"`
 
-	Demo   bool     `help:"The whole system in one process: embedded NATS, a feed and the node."`
-	File_  string   `name:"file" help:"With --demo: play this recording, over and over, instead of the simulator." placeholder:"PATH"`
-	Rate   float64  `default:"1000" help:"With --demo: the simulator's events a second."`
-	Speed  float64  `default:"1" help:"With --demo --file: times the recorded speed."`
-	Symbol []string `name:"symbols" help:"With --demo: the simulator's symbols, or how many." placeholder:"A,B"`
+	Demo      bool     `help:"The whole system in one process: embedded NATS, a feed and the node."`
+	Recording string   `name:"file" help:"With --demo: play this recording, over and over, instead of the simulator." placeholder:"PATH"`
+	Rate      float64  `default:"1000" help:"With --demo: the simulator's events a second."`
+	Speed     float64  `default:"1" help:"With --demo --file: times the recorded speed."`
+	Symbol    []string `name:"symbols" help:"With --demo: the simulator's symbols, or how many." placeholder:"A,B"`
 
 	Auth           string        `default:"none" enum:"none" help:"Who may connect: none asks for no credentials."`
 	AllowedOrigins []string      `help:"Browser origins that may connect beside the node's own host; * for all." placeholder:"ORIGIN"`
@@ -62,7 +62,7 @@ func (o *opts) Validate() error {
 		_, _, err := net.SplitHostPort(a.value)
 		bad(err != nil, "--%s %q is no host:port", a.option, a.value)
 	}
-	bad(!o.Demo && o.File_ != "", "--file goes with --demo")
+	bad(!o.Demo && o.Recording != "", "--file goes with --demo")
 	bad(!(o.Rate >= 0), "--rate %v is not 0 or more", o.Rate) // NaN is neither
 	bad(!(o.Speed >= 0), "--speed %v is not 0 or more", o.Speed)
 	bad(o.Drain < 0, "--drain %s is below 0", o.Drain)

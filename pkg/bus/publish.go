@@ -45,7 +45,7 @@ func (b *Bus) Sync(ctx context.Context) error { return b.roundTrip(ctx, "sync") 
 func (b *Bus) roundTrip(ctx context.Context, purpose string) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	err := error(nats.ErrConnectionClosed)
+	err := nats.ErrConnectionClosed
 	if b.nc.IsConnected() { // or the ping would wait for the next connection
 		err = b.nc.FlushWithContext(ctx)
 	}

@@ -24,7 +24,8 @@ type Chunk struct {
 
 // ParseChunk checks body, an upstream message: trades, quotes or bars of stream s whose
 // seqs rise by one, each as [NextTick] wants it. One gap with reason reset may lead them;
-// its last seq is returned as reset, which is otherwise 0, and comes right before the
+// its last seq, up to which the stream's new numbers were never used, is returned as reset,
+// which is otherwise 0, and lies before the
 // first tick's. The chunk aliases body. The error is [ErrMalformed].
 func ParseChunk(s market.Stream, body []byte) (c *Chunk, reset int64, err error) {
 	c = &Chunk{Channel: s.Channel}
@@ -42,7 +43,7 @@ func ParseChunk(s market.Stream, body []byte) (c *Chunk, reset int64, err error)
 			reset, start = h.To, n
 		case h.Kind == KindGap || h.Kind == KindAggregate:
 			return nil, 0, fmt.Errorf("%w: %v holds a gap or an aggregate at byte %d", ErrMalformed, s, i)
-		case c.N == 0 && reset > 0 && h.Seq != reset+1, c.N > 0 && h.Seq != c.Last+1:
+		case c.N == 0 && h.Seq <= reset, c.N > 0 && h.Seq != c.Last+1:
 			return nil, 0, fmt.Errorf("%w: %v goes from seq %d to %d", ErrMalformed, s, max(c.Last, reset), h.Seq)
 		default:
 			if c.N == 0 {

@@ -14,6 +14,10 @@ import (
 const (
 	lastTimeout = 30 * time.Second
 	lastTries   = 3 // of a source that can wait
+
+	// resetFor is how long a line's messages tell that its numbers began anew: a node that
+	// comes back to NATS after the feed has not heard the first of them.
+	resetFor = 30 * time.Second
 )
 
 // open finds out where the numbers of new lines begin: after the newest tick that the bus
@@ -29,7 +33,8 @@ func (p *publisher) open(lines []*line) {
 		if c := known[l.stream]; c != nil {
 			l.seq, l.last = c.Last, c.LastRecord()
 		} else {
-			l.seq, l.reset = now-1, true
+			l.seq, l.unused = now-1, now-1
+			l.tellUntil = time.Now().Add(resetFor)
 		}
 	}
 }

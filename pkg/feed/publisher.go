@@ -35,10 +35,13 @@ const (
 type line struct {
 	stream market.Stream
 	seq    int64 // last one given
-	reset  bool  // the numbers began at the clock, and nothing is published yet
+	unused int64 // numbers up to here were never given: the line began at the clock; 0 = it went on
 	queued bool  // in publisher.queue
 
-	buf  []byte // n records, led by a gap while reset
+	told      bool      // a message that says so was published
+	tellUntil time.Time // until when messages are led by a gap that says so
+
+	buf  []byte // n records
 	n    int
 	tail int // where the last record starts
 
@@ -152,10 +155,22 @@ func (p *publisher) wait() bool {
 	}
 }
 
+// lead begins a message with the gap over numbers never used, while that has to be told.
+func (l *line) lead(body []byte) []byte {
+	if l.unused == 0 {
+		return body
+	}
+	if time.Now().After(l.tellUntil) && l.told {
+		l.unused = 0
+		return body
+	}
+	return codec.AppendGap(body, l.stream, 1, l.unused, codec.ReasonReset)
+}
+
 // start returns the line's buffer, ready for a record.
 func (p *publisher) start(l *line) []byte {
-	if l.reset && l.n == 0 {
-		l.buf = codec.AppendGap(l.buf[:0], l.stream, 1, l.seq, codec.ReasonReset)
+	if l.n == 0 {
+		l.buf = l.lead(l.buf[:0])
 	}
 	return l.buf
 }
@@ -225,7 +240,7 @@ func (p *publisher) send(l *line) bool {
 		p.stats.Messages++
 		p.stats.Bytes += int64(len(l.buf))
 		p.keep(l)
-		l.reset = false
+		l.told = true
 	case !p.live:
 		p.again.Store(true)
 		p.stuck = true

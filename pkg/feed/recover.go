@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-
-	"github.com/tickcast/tickcast/pkg/codec"
 )
 
 // What happens when the bus goes away and comes back.
@@ -101,14 +99,11 @@ func (p *publisher) repeat(l *line) {
 	if l.n > 0 || l.last == nil || p.stuck {
 		return
 	}
-	body := l.last
-	if l.reset {
-		body = append(codec.AppendGap(nil, l.stream, 1, l.seq-1, codec.ReasonReset), l.last...)
-	}
+	body := append(l.lead(nil), l.last...)
 	if err := p.bus.Publish(l.stream, body); err != nil {
 		return // away once more; its return brings us here again
 	}
-	l.reset = false
+	l.told = true
 	if l.lastLost {
 		l.lastLost = false
 		p.stats.Lost--

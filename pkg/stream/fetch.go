@@ -60,16 +60,16 @@ func (in *ingest) fetchOnce(ctx context.Context) (again bool) {
 	}
 	in.mu.Unlock()
 
-	if err := in.fetch(ctx, fetching, in.live); err != nil {
+	if err := in.fetch(ctx, fetching, func(t *tape, c stored) { in.live(t, c.chunk) }); err != nil {
 		in.putBack(fetching, checking, err)
 		return ctx.Err() == nil
 	}
 	if len(held) == 0 {
 		return false
 	}
-	newer := make(map[*tape]*codec.Chunk)
-	if err := in.fetch(ctx, held, func(t *tape, c *codec.Chunk) {
-		if c != nil && c.Last > t.last {
+	newer := make(map[*tape]stored)
+	if err := in.fetch(ctx, held, func(t *tape, c stored) {
+		if c.chunk != nil && c.chunk.Last > t.last {
 			newer[t] = c
 		}
 	}); err != nil {
@@ -83,7 +83,7 @@ func (in *ingest) fetchOnce(ctx context.Context) (again bool) {
 	defer in.mu.Unlock()
 	for t, c := range newer {
 		if t.state == tapeLive {
-			in.accept(t, c, 0)
+			in.accept(t, c.chunk, c.reset)
 		}
 	}
 	in.flush()
@@ -100,9 +100,14 @@ func (in *ingest) putBack(fetching []*tape, checking bool, err error) {
 	in.toCheck = in.toCheck || checking
 }
 
-// fetch asks for the last tick of each tape and calls found for every one, with nil where
-// there is none, under the lock.
-func (in *ingest) fetch(ctx context.Context, tapes []*tape, found func(*tape, *codec.Chunk)) error {
+// stored is a message out of the store; chunk is nil where there is none.
+type stored struct {
+	chunk *codec.Chunk
+	reset int64
+}
+
+// fetch asks for the last tick of each tape and calls found for every one, under the lock.
+func (in *ingest) fetch(ctx context.Context, tapes []*tape, found func(*tape, stored)) error {
 	if len(tapes) == 0 {
 		return nil
 	}
@@ -112,14 +117,14 @@ func (in *ingest) fetch(ctx context.Context, tapes []*tape, found func(*tape, *c
 	for i, t := range tapes {
 		streams[i] = t.stream
 	}
-	chunks := make(map[market.Stream]*codec.Chunk, len(tapes))
+	chunks := make(map[market.Stream]stored, len(tapes))
 	err := in.up.Last(ctx, streams, func(s market.Stream, body []byte) {
-		c, _, err := codec.ParseChunk(s, body)
+		c, reset, err := codec.ParseChunk(s, body)
 		if err != nil {
 			in.bad(in.up.Subject(s), err)
 			return
 		}
-		chunks[s] = c
+		chunks[s] = stored{c, reset}
 	})
 	if err != nil {
 		return err

@@ -153,8 +153,8 @@ const messageKeepMax = 64 << 10
 func (w *gwsWire) Send(b []byte, at int) bool {
 	m := messagePool.Get().(*[]byte)
 	*m = append((*m)[:0], b[at:]...)
+	w.sent += int64(len(b) - at)
 	w.out <- outgoing{msg: m} // never blocks: the shard waits for passedOn
-	w.sent += int64(len(*m))
 	return false
 }
 

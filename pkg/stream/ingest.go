@@ -202,7 +202,7 @@ func (in *ingest) bad(subject string, err error) {
 }
 
 // accept takes the ticks of c that are news, after a gap if numbers are missing between
-// them and the last. Caller holds mu.
+// them and the last. Numbers up to reset were never used. Caller holds mu.
 func (in *ingest) accept(t *tape, c *codec.Chunk, reset int64) {
 	if c.Last <= t.last {
 		in.metrics.stale.Add(int64(c.N))
@@ -213,22 +213,29 @@ func (in *ingest) accept(t *tape, c *codec.Chunk, reset int64) {
 	}
 	c.Stream = uint32(t.id)
 	to := in.interested(t)
-	if t.last > 0 && c.First > t.last+1 && t.state == tapeLive {
-		g := &gap{from: t.last + 1, to: c.First - 1, reason: codec.ReasonUpstream}
-		if reset == g.to {
-			g.reason = codec.ReasonReset
+	if t.last > 0 && t.state == tapeLive {
+		if reset > t.last {
 			in.metrics.resets.Add(1)
-		} else {
-			in.metrics.gaps[t.stream.Channel].Add(1)
-			in.metrics.lost.Add(g.to - g.from + 1)
+			in.missed(t, to, min(reset, c.First-1), codec.ReasonReset)
 		}
-		in.send(to, item{tape: t, gap: g})
+		if c.First > t.last+1 {
+			in.metrics.gaps[t.stream.Channel].Add(1)
+			in.metrics.lost.Add(c.First - 1 - t.last)
+			in.missed(t, to, c.First-1, codec.ReasonUpstream)
+		}
 	}
 	t.last, t.tail = c.Last, c
 	in.metrics.ticks.Add(int64(c.N))
 	if t.state == tapeLive {
 		in.send(to, item{tape: t, chunk: c})
 	}
+}
+
+// missed tells the shards that the numbers behind the last one, through the given one, will
+// not come.
+func (in *ingest) missed(t *tape, shards uint64, through int64, r codec.Reason) {
+	in.send(shards, item{tape: t, gap: &gap{from: t.last + 1, to: through, reason: r}})
+	t.last = through
 }
 
 func (in *ingest) interested(t *tape) uint64 { return t.wanted | in.wildcards[t.stream.Channel] }
