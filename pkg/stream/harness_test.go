@@ -358,13 +358,12 @@ func (c *client) next() codec.Event {
 	}
 }
 
-// nextLive returns the next event that is no heartbeat, pong or stat.
+// nextOf returns the next event but heartbeats, which must be a T.
 func nextOf[T any](c *client) T {
 	c.t.Helper()
-	for {
+	for end := time.Now().Add(patience); ; {
 		ev := c.next()
-		switch ev.(type) {
-		case codec.Heartbeat:
+		if _, beat := ev.(codec.Heartbeat); beat && time.Now().Before(end) {
 			continue
 		}
 		if want, ok := ev.(T); ok {
@@ -387,6 +386,15 @@ func (c *client) subscribe(fields string) codec.Ack {
 	c.t.Helper()
 	c.send(`{"op":"subscribe","id":7,` + fields + `}`)
 	return nextOf[codec.Ack](c)
+}
+
+// begin subscribes and takes the snapshots, behind which every event comes.
+func (c *client) begin(fields string, snapshots int) {
+	c.t.Helper()
+	c.subscribe(fields)
+	for range snapshots {
+		nextOf[codec.Snapshot](c)
+	}
 }
 
 // quiet asserts that nothing but the pong arrives before the answer to a ping.

@@ -104,8 +104,7 @@ func TestUnsubscribeEndsAStream(t *testing.T) {
 		r := newRig(t, stream.Config{})
 		r.announce("A", "B")
 		c := r.dial(enc)
-		c.subscribe(`"channels":["trade","quote"],"symbols":["A","B"],"snapshot":false`)
-		c.quiet("no snapshot was asked for")
+		c.begin(`"channels":["trade","quote"],"symbols":["A","B"]`, 4)
 		r.trade("A")
 		nextOf[market.Trade](c)
 		c.send(`{"op":"unsubscribe","id":1,"channels":["trade"],"symbols":["A"]}`)
@@ -336,7 +335,7 @@ func TestSlowConsumerIsCutAndOthersAreNot(t *testing.T) {
 	r := newRig(t, stream.Config{PendingBytes: 64 << 10, SlowTimeout: 300 * time.Millisecond, Shards: 1})
 	r.announce("A")
 	healthy := r.dial(codec.MsgPack)
-	healthy.subscribe(`"channels":["trade"],"symbols":["A"],"snapshot":false`)
+	healthy.begin(`"channels":["trade"],"symbols":["A"]`, 1)
 	slow := r.stall("A")
 	received := int64(0)
 	for gone := false; !gone; {
@@ -366,8 +365,7 @@ func TestIntervalConflatesQuotesAndKeepsTrades(t *testing.T) {
 	r := newRig(t, stream.Config{})
 	r.announce("A")
 	c := r.dial(codec.MsgPack)
-	c.subscribe(`"channels":["trade","quote"],"symbols":["A"],"snapshot":false,"interval_ms":200`)
-	c.quiet("no snapshot")
+	c.begin(`"channels":["trade","quote"],"symbols":["A"],"interval_ms":200`, 2)
 	for range 50 {
 		r.trade("A")
 		r.quote("A")
@@ -420,7 +418,7 @@ func TestStatsOnRequest(t *testing.T) {
 	r := newRig(t, stream.Config{})
 	r.announce("A")
 	c := r.dial(codec.JSON)
-	c.subscribe(`"channels":["trade"],"symbols":["A"],"snapshot":false`)
+	c.begin(`"channels":["trade"],"symbols":["A"]`, 1)
 	c.send(`{"op":"stats","id":1,"every_ms":50}`)
 	nextOf[codec.Ack](c)
 	r.trades("A", 10)
@@ -447,7 +445,7 @@ func TestCompressionCarriesTheSame(t *testing.T) {
 			o := dialOptions(r.url, codec.MsgPack.Subprotocol())
 			o.PermessageDeflate = gws.PermessageDeflate{Enabled: true}
 			c := r.dialWith(codec.MsgPack, o)
-			c.subscribe(`"channels":["trade"],"symbols":["A"],"snapshot":false` + strings.Repeat(" ", 600))
+			c.begin(`"channels":["trade"],"symbols":["A"]`+strings.Repeat(" ", 600), 1)
 			r.trades("A", 300)
 			for want := int64(1); want <= 300; want++ {
 				if tr := nextOf[market.Trade](c); tr.Seq != want || tr.Price != float64(want)+0.25 {
