@@ -20,14 +20,13 @@ type gwsEngine struct {
 	gws.BuiltinEventHandler
 	log        *zap.Logger
 	up         *upgrader
-	shards     []*shard
 	stop       chan struct{}
 	running    sync.WaitGroup // shards
 	goroutines sync.WaitGroup // of connections
 }
 
 func newGWSEngine(cfg *Config, shards []*shard) *gwsEngine {
-	e := &gwsEngine{log: cfg.Log, shards: shards, stop: make(chan struct{})}
+	e := &gwsEngine{log: cfg.Log, stop: make(chan struct{})}
 	e.up = newUpgrader(cfg, e)
 	for _, sh := range shards {
 		wake := make(chan struct{}, 1)

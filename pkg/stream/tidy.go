@@ -1,0 +1,75 @@
+package stream
+
+import (
+	"context"
+	"time"
+
+	"github.com/tickcast/tickcast/pkg/market"
+)
+
+// tidyLoop lets go of streams that nobody has wanted for the linger time.
+func (in *ingest) tidyLoop(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			in.tidy(in.clock.now())
+		}
+	}
+}
+
+// overlap is how long an old subscription stays beside the one that takes its place: the new
+// one takes effect a moment after it is made, and what comes by both is told by its numbers.
+const overlap = 2 * time.Second
+
+func (in *ingest) tidy(now int64) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, ch := range market.AllChannels() {
+		if in.endingAll[ch] != 0 && now-in.endingAll[ch] >= int64(overlap) {
+			in.endingAll[ch] = 0
+			if !in.liveAll[ch] {
+				in.up.UnsubscribeAll(ch)
+			}
+		}
+		if in.liveAll[ch] && in.wildcards[ch] == 0 && now-in.idleAll[ch] >= in.linger {
+			in.endAll(ch, now)
+		}
+	}
+	for _, t := range in.byID {
+		if t == nil {
+			continue
+		}
+		ch := t.stream.Channel
+		switch {
+		case in.liveAll[ch]:
+			if now-in.sinceAll[ch] >= int64(overlap) {
+				in.unsubscribe(t) // the wildcard brings it
+			}
+		case t.state == tapeLive && in.interested(t) == 0 && now-t.idleAt >= in.linger:
+			in.unsubscribe(t)
+			t.state = tapeIdle
+		}
+	}
+}
+
+// endAll begins to give the channel's wildcard up: streams that are still named are subscribed
+// one by one first, and the wildcard ends when those are in effect, so that no tick falls
+// between.
+func (in *ingest) endAll(ch market.Channel, now int64) {
+	for _, t := range in.byID {
+		if t == nil || t.stream.Channel != ch || t.state == tapeIdle {
+			continue
+		}
+		if t.wanted != 0 || t.state == tapeFetching {
+			in.subscribe(t)
+		} else {
+			in.unsubscribe(t)
+			t.state = tapeIdle
+		}
+	}
+	in.liveAll[ch], in.idleAll[ch], in.endingAll[ch] = false, 0, now
+}
