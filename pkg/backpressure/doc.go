@@ -20,6 +20,8 @@
 // of slowness is a constant per byte pushed, and a session that keeps up pays nothing but
 // one comparison.
 //
-// What must stay, whatever its size: control records, gaps, aggregates, the newest event
-// of each conflated stream, and what drop_newest and disconnect accepted.
+// What must stay, whatever its size: gaps, aggregates, the newest event of each conflated
+// stream, and what drop_newest and disconnect accepted. Control records and ticks that the
+// session is owed stay too, and do not count against the budget: a session that has just
+// asked for ten thousand snapshots is not slow.
 package backpressure

@@ -24,7 +24,7 @@ func (q *Queue) Fill(b *codec.Batch) {
 		q.rest()
 		return
 	}
-	if q.bytes < q.budget/2 {
+	if q.counted() < q.budget/2 {
 		q.over, q.refusing = false, false
 	}
 	q.st.limit = min(q.st.limit, q.nextMelt())
@@ -58,7 +58,7 @@ func (q *Queue) send(it *item, b *codec.Batch) bool {
 			delete(q.st.open, it.event.stream)
 		}
 	}
-	q.bytes -= it.size
+	q.count(it, -it.size)
 	return true
 }
 
@@ -70,7 +70,7 @@ func (q *Queue) sendFront(it *item, b *codec.Batch, room int) {
 		panic(fmt.Sprintf("backpressure: the first tick of %v, seq %d, does not fit %d bytes", it.stream(), it.chunk.First, room))
 	}
 	b.Add(front.chunk.In(q.enc), front.chunk.N)
-	q.bytes += back.size - it.size
+	q.count(it, back.size-it.size)
 	*it = back
 }
 

@@ -20,16 +20,16 @@ func (q *Queue) melt(o *Outcome) {
 	q.over = true
 	clear(q.st.open) // gaps are moved and made one below
 	q.settle(0, o)
-	if q.bytes > q.budget-q.budget/4 {
+	if counted := q.counted(); counted > q.budget-q.budget/4 {
 		loose := 0
 		for i := range q.st.items {
 			if it := &q.st.items[i]; q.sheds(it) {
 				loose += it.size
 			}
 		}
-		target := min((q.bytes-loose+q.budget)/2, q.budget-q.budget/5)
-		if loose > 0 && q.bytes > target {
-			q.settle(q.bytes-target, o)
+		target := min((counted-loose+q.budget)/2, q.budget-q.budget/5)
+		if loose > 0 && counted > target {
+			q.settle(counted-target, o)
 		}
 	}
 	q.st.limit = q.nextMelt()
@@ -37,11 +37,11 @@ func (q *Queue) melt(o *Outcome) {
 
 // nextMelt is how many bytes are worth another melt: a quarter more than wait now, or the
 // whole budget.
-func (q *Queue) nextMelt() int { return max(q.budget, q.bytes+q.bytes/4) }
+func (q *Queue) nextMelt() int { return max(q.budget, q.counted()+q.counted()/4) }
 
 // sheds reports that the item's ticks may be dropped.
 func (q *Queue) sheds(it *item) bool {
-	return it.chunk != nil && it.policy == DropOldest && !q.conflates(it)
+	return it.chunk != nil && !it.owed && it.policy == DropOldest && !q.conflates(it)
 }
 
 // settle merges what can be merged and drops, oldest first, what may be dropped until
@@ -63,7 +63,8 @@ func (q *Queue) rebuild(put func(item)) {
 	st := q.st
 	all, waiting := st.items, st.items[st.head:]
 	st.items, st.spare = st.spare[:0], nil
-	st.head, q.bytes, st.epoch = 0, 0, 0
+	st.head, st.epoch = 0, 0
+	q.bytes, q.owed, q.answers = 0, 0, 0
 	clear(st.lanes)
 	for _, it := range waiting {
 		if it.chunk != nil || it.event != nil {
@@ -106,7 +107,7 @@ func (q *Queue) shed(it item, excess int, o *Outcome) {
 func (q *Queue) place(it item, o *Outcome) {
 	st := q.st
 	id, ok := it.streamID()
-	if !ok {
+	if !ok || it.owed {
 		st.epoch++
 		q.append(it)
 		return

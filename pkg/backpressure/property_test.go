@@ -63,11 +63,13 @@ func checkAccounting(rt *rapid.T, enc codec.Encoding) {
 		"hole":    func(f *feeder) { f.seq++ }, // of which nobody tells
 		"lost":    ss.lost,
 		"control": func(*feeder) { ss.q.Control(ss.w.control()) },
+		"owed":    ss.backfill,
+		"squeeze": func(*feeder) { ss.squeeze() },
 		"ended":   ss.ended,
 		"options": ss.options,
 		"release": func(*feeder) { ss.release() },
 	}
-	names := []string{"push", "push2", "push3", "push", "push2", "push3", "fill", "some", "some", "hole", "lost", "control", "ended", "options", "release"}
+	names := []string{"push", "push2", "push3", "push", "push2", "push3", "fill", "some", "some", "hole", "lost", "control", "owed", "squeeze", "ended", "options", "release"}
 	for range rapid.IntRange(1, 120).Draw(rt, "steps") {
 		f := rapid.SampledFrom(ss.feeds).Draw(rt, "stream")
 		steps[rapid.SampledFrom(names).Draw(rt, "step")](f)
@@ -103,6 +105,30 @@ func (ss *session) push(f *feeder) {
 	}
 	ss.record(f, log)
 	ss.total.add(ss.q.Push(c, f.s, f.policy, ss.now))
+}
+
+// backfill queues trades that are owed: none of them may go.
+func (ss *session) backfill(f *feeder) {
+	if f.s.Channel != market.ChannelTrade {
+		return // the others resume with their latest event
+	}
+	ss.releaseStream(f)
+	n := rapid.IntRange(1, 40).Draw(ss.T, "ticks")
+	c, events := testChunk(f.s, f.id, f.seq, n, 20)
+	f.seq += int64(n)
+	var log []entry
+	for i, ev := range events {
+		log = append(log, entry{event: ev, seq: c.First + int64(i), owed: true})
+	}
+	ss.record(f, log)
+	ss.q.Backfill(c, f.s, ss.now)
+}
+
+// squeeze takes memory from the queue and gives it back.
+func (ss *session) squeeze() {
+	budget := ss.q.budget
+	ss.total.add(ss.q.Squeeze(rapid.IntRange(0, budget).Draw(ss.T, "squeezed")))
+	ss.q.Relax(budget)
 }
 
 func (ss *session) record(f *feeder, log []entry) {
@@ -193,9 +219,12 @@ func (ss *session) checkInside(q *Queue) {
 		}
 		return
 	}
-	size, at := 0, int64(0)
+	size, counted, at := 0, 0, int64(0)
 	for _, it := range q.st.items[q.st.head:] {
 		size += it.size
+		if !it.owed {
+			counted += it.size
+		}
 		if it.chunk != nil && it.size != len(it.chunk.In(q.enc)) {
 			ss.Fatalf("chunk of %d bytes counts %d", len(it.chunk.In(q.enc)), it.size)
 		}
@@ -204,8 +233,8 @@ func (ss *session) checkInside(q *Queue) {
 		}
 		at = max(at, it.at)
 	}
-	if size != q.bytes {
-		ss.Fatalf("%d bytes counted, %d there", q.bytes, size)
+	if size != q.bytes || counted != q.counted() {
+		ss.Fatalf("%d bytes counted, %d of them against the budget; there are %d and %d", q.bytes, q.counted(), size, counted)
 	}
 }
 

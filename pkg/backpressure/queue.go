@@ -3,6 +3,7 @@ package backpressure
 import (
 	"fmt"
 	"sync"
+	"unsafe"
 
 	"github.com/tickcast/tickcast/pkg/codec"
 	"github.com/tickcast/tickcast/pkg/market"
@@ -28,10 +29,12 @@ func (o *Outcome) add(p Outcome) {
 // A Queue holds what one session has yet to be sent, in order. The zero value must be
 // given to Init. While nothing waits it is a few words and owns no storage.
 type Queue struct {
-	st     *state // nil while nothing waits
-	bytes  int
-	budget int
-	enc    codec.Encoding
+	st      *state // nil while nothing waits
+	bytes   int    // of all that waits
+	owed    int    // of those, what does not count against the budget
+	answers int    // of those, control records
+	budget  int
+	enc     codec.Encoding
 
 	eager    bool // a Hold's: merges what comes at once, not only when it melts
 	over     bool
@@ -63,6 +66,7 @@ type item struct {
 	at     int64 // now when its place in the queue was taken
 	size   int   // bytes; what was added to Queue.bytes for it
 	policy Policy
+	owed   bool // outside the budget, and never touched by a melt
 }
 
 // An event is what waits besides ticks. One of rec, gap and sum is set.
@@ -92,7 +96,7 @@ func (q *Queue) Push(c *codec.Chunk, s market.Stream, p Policy, now int64) Outco
 	}
 	q.wake().now = now
 	it := item{chunk: c, symbol: s.Symbol, policy: p, at: now, size: len(c.In(q.enc))}
-	if q.bytes+it.size > q.budget || q.eager || q.refusing || q.full {
+	if q.counted()+it.size > q.budget || q.eager || q.refusing || q.full {
 		return q.admit(it)
 	}
 	q.append(it)
@@ -114,7 +118,16 @@ func (q *Queue) Control(rec []byte) {
 	}
 	st := q.wake()
 	clear(st.open) // a gap must not come to cover what is pushed after this record
-	q.append(item{event: &event{rec: own}, at: st.now, size: len(own)})
+	q.append(item{event: &event{rec: own}, at: st.now, size: len(own), owed: true})
+}
+
+// Backfill queues ticks of stream s that the session is owed, such as a history it asked
+// for: they are never dropped and do not count against the budget. It keeps c.
+func (q *Queue) Backfill(c *codec.Chunk, s market.Stream, now int64) {
+	st := q.wake()
+	clear(st.open)
+	st.now = now
+	q.append(item{chunk: c, symbol: s.Symbol, at: now, size: len(c.In(q.enc)), owed: true})
 }
 
 // Gap queues a gap event of stream s, whose id is that of its chunks, behind what waits.
@@ -128,6 +141,63 @@ func (q *Queue) Gap(s market.Stream, id uint32, from, to int64, r codec.Reason) 
 // Bytes returns the size of what waits, in the session's encoding. Gaps and aggregates
 // count by estimate.
 func (q *Queue) Bytes() int { return q.bytes }
+
+// AnswerBytes returns how many of those are control records.
+func (q *Queue) AnswerBytes() int { return q.answers }
+
+// counted is what the budget bounds.
+func (q *Queue) counted() int { return q.bytes - q.owed }
+
+// itemBytes is what the queue itself keeps for each item that waits.
+const itemBytes = int(unsafe.Sizeof(item{}))
+
+// Footprint returns the memory that what waits may hold on to: its bytes, though other
+// queues can share them, and what the queue needs to keep them in order.
+func (q *Queue) Footprint() int {
+	if q.st == nil {
+		return 0
+	}
+	return q.bytes + itemBytes*(cap(q.st.items)+cap(q.st.spare))
+}
+
+// Squeeze lowers the budget and melts what waits at once, for a caller that needs the
+// memory. What the policies refuse to give up stays. Relax ends it.
+func (q *Queue) Squeeze(budget int) (o Outcome) {
+	q.budget = min(q.budget, budget)
+	if q.st != nil && q.counted() > q.budget {
+		q.melt(&o)
+	}
+	return o
+}
+
+// Relax sets the budget again, for what is pushed from now on.
+func (q *Queue) Relax(budget int) { q.budget = budget }
+
+// Chunks appends what waits to dst if it is nothing but whole chunks, of at most so many
+// bytes: two queues with the same chunks fill the same batch. ok is false if it is not.
+func (q *Queue) Chunks(dst []*codec.Chunk, bytesMax int) (chunks []*codec.Chunk, ok bool) {
+	if q.st == nil || q.bytes > bytesMax {
+		return dst, false
+	}
+	for i := q.st.head; i < len(q.st.items); i++ {
+		c := q.st.items[i].chunk
+		if c == nil {
+			return dst, false
+		}
+		dst = append(dst, c)
+	}
+	return dst, true
+}
+
+// Clear forgets all that waits: it was sent by way of Chunks, or never will be.
+func (q *Queue) Clear() {
+	if q.st == nil {
+		return
+	}
+	q.bytes, q.owed, q.answers = 0, 0, 0
+	clear(q.st.items[q.st.head:])
+	q.rest()
+}
 
 // Empty reports that nothing waits.
 func (q *Queue) Empty() bool { return q.st == nil || q.st.head == len(q.st.items) }
@@ -197,7 +267,18 @@ func (q *Queue) append(it item) {
 		st.items, st.head = st.items[:n], 0
 	}
 	st.items = append(st.items, it)
-	q.bytes += it.size
+	q.count(&it, it.size)
+}
+
+// count adds n bytes of an item, or takes them off.
+func (q *Queue) count(it *item, n int) {
+	q.bytes += n
+	if it.owed {
+		q.owed += n
+		if it.chunk == nil {
+			q.answers += n
+		}
+	}
 }
 
 // admit queues an item that may not fit.
@@ -208,17 +289,17 @@ func (q *Queue) admit(it item) (o Outcome) {
 		o.Disconnect = true
 	case !strict:
 		q.add(it, &o)
-		if q.bytes > q.st.limit {
+		if q.counted() > q.st.limit {
 			q.melt(&o)
 		}
 	case it.policy == DropNewest && q.refusing:
 		q.refuse(it, &o)
 	default:
-		if q.bytes+it.size > q.st.limit {
+		if q.counted()+it.size > q.st.limit {
 			q.melt(&o)
 		}
 		switch {
-		case q.bytes+it.size <= q.budget:
+		case q.counted()+it.size <= q.budget:
 			q.add(it, &o)
 		case it.policy == DropNewest:
 			q.over, q.refusing = true, true
@@ -233,7 +314,7 @@ func (q *Queue) admit(it item) (o Outcome) {
 
 // addFront queues the front of an item that does not fit whole and returns the rest.
 func (q *Queue) addFront(it item, o *Outcome) (rest item) {
-	if front, back := split(it, q.enc, q.budget-q.bytes); front.chunk != nil {
+	if front, back := split(it, q.enc, q.budget-q.counted()); front.chunk != nil {
 		q.add(front, o)
 		return back
 	}
@@ -287,5 +368,5 @@ func (it *item) stream() market.Stream {
 
 // conflates reports that only the newest tick of the item's stream matters.
 func (q *Queue) conflates(it *item) bool {
-	return it.chunk != nil && (it.policy == Conflate || q.eager && it.chunk.Channel != market.ChannelTrade)
+	return it.chunk != nil && !it.owed && (it.policy == Conflate || q.eager && it.chunk.Channel != market.ChannelTrade)
 }

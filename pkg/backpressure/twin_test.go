@@ -28,6 +28,7 @@ type entry struct {
 	event      codec.Event
 	seq        int64 // of a tick
 	conflates  bool
+	owed       bool // must come as itself
 	superseded bool // by another tick of its interval
 }
 
@@ -170,6 +171,9 @@ func (w *twin) span(tp *tape, from, to int64, sum *market.Aggregate) (n int, err
 		}
 		if t, ok := e.event.(market.Trade); ok && sum != nil {
 			addTrade(sum, t)
+		}
+		if e.owed {
+			return n, fmt.Errorf("range to %d, but %d was owed", to, e.seq)
 		}
 		if s, _ := streamOf(e.event); n > 0 && s.Channel == market.ChannelTrade && e.seq != from+1 {
 			return n, fmt.Errorf("range to %d, but %d to %d were never queued", to, from+1, e.seq-1)
