@@ -38,7 +38,7 @@ func BenchmarkHealthy(b *testing.B) {
 					q.Push(c, names[i], DropOldest, now)
 				}
 				batch.Reset(enc, buf)
-				q.Fill(&batch)
+				q.Fill(&batch, codec.MaxBatchBytes)
 				batch.Bytes()
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(chunks)), "ns/chunk")
@@ -96,7 +96,7 @@ func BenchmarkHold(b *testing.B) {
 				}
 				h.Release(&q, 1)
 				batch.Reset(codec.MsgPack, buf)
-				q.Fill(&batch)
+				q.Fill(&batch, codec.MaxBatchBytes)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(chunks)), "ns/chunk")
 		})

@@ -12,10 +12,11 @@ import (
 const eventBytesMax = 1024
 
 // Fill moves events from the front of the queue into b until nothing waits or the next
-// would take b past [codec.MaxBatchBytes]. b must be in the queue's encoding.
-func (q *Queue) Fill(b *codec.Batch) {
+// would take b past bytesMax, which is at most [codec.MaxBatchBytes]; one event that alone
+// is longer goes by itself. b must be in the queue's encoding.
+func (q *Queue) Fill(b *codec.Batch, bytesMax int) {
 	if st := q.st; st != nil {
-		for st.head < len(st.items) && q.send(&st.items[st.head], b) {
+		for st.head < len(st.items) && q.send(&st.items[st.head], b, bytesMax-b.Size()) {
 			st.items[st.head] = item{}
 			st.head++
 		}
@@ -31,12 +32,11 @@ func (q *Queue) Fill(b *codec.Batch) {
 }
 
 // send moves the item into b and reports true, or leaves it, or what of it does not fit.
-func (q *Queue) send(it *item, b *codec.Batch) bool {
-	room := codec.MaxBatchBytes - b.Size()
+func (q *Queue) send(it *item, b *codec.Batch, room int) bool {
 	switch {
 	case it.chunk != nil:
 		text := it.chunk.In(q.enc)
-		if len(text) > room {
+		if len(text) > room && (b.Len() > 0 || it.chunk.N > 1) {
 			if b.Len() == 0 {
 				q.sendFront(it, b, room)
 			}
@@ -50,7 +50,7 @@ func (q *Queue) send(it *item, b *codec.Batch) bool {
 		}
 		b.Add(it.event.rec, 1)
 	default:
-		if room < eventBytesMax {
+		if room < eventBytesMax && b.Len() > 0 {
 			return false
 		}
 		b.AddRecord(it.event.record())
@@ -65,10 +65,7 @@ func (q *Queue) send(it *item, b *codec.Batch) bool {
 // sendFront fills an empty batch with the front of a chunk that is longer than any batch.
 // A chunk that fits the next batch whole is not split: that would translate it anew.
 func (q *Queue) sendFront(it *item, b *codec.Batch, room int) {
-	front, back := split(*it, q.enc, room)
-	if front.chunk == nil {
-		panic(fmt.Sprintf("backpressure: the first tick of %v, seq %d, does not fit %d bytes", it.stream(), it.chunk.First, room))
-	}
+	front, back := split(*it, q.enc, room, 1)
 	b.Add(front.chunk.In(q.enc), front.chunk.N)
 	q.count(it, back.size-it.size)
 	*it = back
@@ -87,9 +84,10 @@ func (e *event) record() []byte {
 }
 
 // split parts the item of a chunk that takes more than room bytes in front of the first
-// tick that does not fit. The front has no chunk if that is the very first.
-func split(it item, e codec.Encoding, room int) (front, back item) {
-	n, bytes := fit(it.chunk, e, room)
+// tick that does not fit, but behind the given number of ticks at least. The front has no
+// chunk if that is none.
+func split(it item, e codec.Encoding, room, least int) (front, back item) {
+	n, bytes := fit(it.chunk, e, room, least)
 	if n == 0 {
 		return item{}, it
 	}
@@ -106,8 +104,8 @@ func split(it item, e codec.Encoding, room int) (front, back item) {
 }
 
 // fit counts the ticks at the front of c that together take at most room bytes in encoding
-// e, and the bytes of their records.
-func fit(c *codec.Chunk, e codec.Encoding, room int) (n, bytes int) {
+// e, or the given number if that is more, and the bytes of their records.
+func fit(c *codec.Chunk, e codec.Encoding, room, least int) (n, bytes int) {
 	var text []byte
 	for rec := range ticks(c) {
 		size := len(rec)
@@ -118,7 +116,7 @@ func fit(c *codec.Chunk, e codec.Encoding, room int) (n, bytes int) {
 			}
 			size = len(text) + min(n, 1) // with the comma before it
 		}
-		if room -= size; room < 0 {
+		if room -= size; room < 0 && n >= least {
 			break
 		}
 		bytes += len(rec)

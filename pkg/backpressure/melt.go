@@ -81,7 +81,7 @@ func (q *Queue) shed(it item, excess int, o *Outcome) {
 	c := it.chunk
 	var rest *codec.Chunk
 	if need := excess + q.gapBytes(it.symbol); it.size > need {
-		n, _ := fit(c, q.enc, need-1)
+		n, _ := fit(c, q.enc, need-1, 0)
 		rest = c.From(c.First + int64(n) + 1)
 	}
 	last, kept := c.Last, 0

@@ -60,6 +60,7 @@ func checkAccounting(rt *rapid.T, enc codec.Encoding) {
 		"push3":   ss.push,
 		"fill":    func(*feeder) { ss.fill(0) },
 		"some":    func(*feeder) { ss.fill(rapid.IntRange(1, 6000).Draw(rt, "room")) },
+		"little":  func(*feeder) { ss.fillLittle() },
 		"hole":    func(f *feeder) { f.seq++ }, // of which nobody tells
 		"lost":    ss.lost,
 		"control": func(*feeder) { ss.q.Control(ss.w.control()) },
@@ -69,7 +70,7 @@ func checkAccounting(rt *rapid.T, enc codec.Encoding) {
 		"options": ss.options,
 		"release": func(*feeder) { ss.release() },
 	}
-	names := []string{"push", "push2", "push3", "push", "push2", "push3", "fill", "some", "some", "hole", "lost", "control", "owed", "squeeze", "ended", "options", "release"}
+	names := []string{"push", "push2", "push3", "push", "push2", "push3", "fill", "some", "some", "little", "hole", "lost", "control", "owed", "squeeze", "ended", "options", "release"}
 	for range rapid.IntRange(1, 120).Draw(rt, "steps") {
 		f := rapid.SampledFrom(ss.feeds).Draw(rt, "stream")
 		steps[rapid.SampledFrom(names).Draw(rt, "step")](f)
@@ -201,6 +202,31 @@ func (ss *session) release() {
 
 func (ss *session) fill(room int) {
 	events, err := fill(&ss.q, room)
+	if err != nil {
+		ss.Fatal(err)
+	}
+	for _, ev := range events {
+		if err := ss.w.sees(ev); err != nil {
+			ss.Fatal(err)
+		}
+	}
+}
+
+// fillLittle takes out a batch that is bounded to less than some events take alone.
+func (ss *session) fillLittle() {
+	var b codec.Batch
+	b.Reset(ss.q.enc, nil)
+	waited, bytesMax := !ss.q.Empty(), rapid.IntRange(0, 900).Draw(ss.T, "most")
+	ss.q.Fill(&b, bytesMax)
+	n := b.Len()
+	if n == 0 && waited && !ss.q.Empty() {
+		ss.Fatal("what waited did not move")
+	}
+	msg := b.Bytes()
+	if n > 1 && len(msg) > bytesMax {
+		ss.Fatalf("%d events make %d bytes, want at most %d", n, len(msg), bytesMax)
+	}
+	events, err := codec.DecodeBatch(ss.q.enc, msg)
 	if err != nil {
 		ss.Fatal(err)
 	}

@@ -314,7 +314,7 @@ func (q *Queue) admit(it item) (o Outcome) {
 
 // addFront queues the front of an item that does not fit whole and returns the rest.
 func (q *Queue) addFront(it item, o *Outcome) (rest item) {
-	if front, back := split(it, q.enc, q.budget-q.counted()); front.chunk != nil {
+	if front, back := split(it, q.enc, q.budget-q.counted(), 0); front.chunk != nil {
 		q.add(front, o)
 		return back
 	}

@@ -311,7 +311,7 @@ func TestHealthySessionAllocatesNothing(t *testing.T) {
 			q.Push(c, s, DropOldest, now)
 		}
 		b.Reset(codec.MsgPack, buf)
-		q.Fill(&b)
+		q.Fill(&b, codec.MaxBatchBytes)
 	}
 	step()
 	if n := testing.AllocsPerRun(1000, step); n > 0 && !raceEnabled {

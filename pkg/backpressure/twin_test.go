@@ -276,7 +276,7 @@ func fill(q *Queue, room int) ([]codec.Event, error) {
 		b.Add(ballast[:codec.MaxBatchBytes-room-b.Size()], 1)
 	}
 	before, events := b.Size(), b.Len()
-	q.Fill(&b)
+	q.Fill(&b, codec.MaxBatchBytes)
 	n := b.Len() - events
 	msg := b.Bytes()
 	if len(msg) > codec.MaxBatchBytes {

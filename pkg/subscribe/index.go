@@ -52,11 +52,7 @@ func (x *Index[T, O]) Wild(ch market.Channel) []Slot[T, O] { return x.wild[ch] }
 
 // Excepts says whether the wildcard of the slot's session does not cover the stream.
 func (s *Slot[T, O]) Excepts(id ID) bool {
-	ex := s.set.wild[id.Channel()].except
-	if ex == nil {
-		return false
-	}
-	_, out := ex[id]
+	_, out := s.set.wild(id.Channel()).except[id]
 	return out
 }
 
@@ -72,6 +68,9 @@ type wildcard struct {
 	except map[ID]struct{}
 }
 
+// noWildcards stands for those of a Set that has none, as most have: it is never written.
+var noWildcards [market.Channels]wildcard
+
 // scanMax is how many named streams a Set searches one by one before it keeps a map: most
 // sessions name few, and a map costs more than their whole set.
 const scanMax = 16
@@ -81,22 +80,57 @@ const scanMax = 16
 type Set[T, O any] struct {
 	Owner T
 	named []named
-	pos   map[ID]uint32 // id -> position in named, kept above scanMax
-	wild  [market.Channels]wildcard
+	pos   map[ID]uint32              // id -> position in named, kept above scanMax
+	some  *[market.Channels]wildcard // nil before the first; read by wild
+	sum   uint64
+}
+
+func (s *Set[T, O]) wild(ch market.Channel) *wildcard {
+	if s.some == nil {
+		return &noWildcards[ch]
+	}
+	return &s.some[ch]
+}
+
+// Fingerprint is the same for two sets that cover the same streams by the same names and
+// wildcards, and, but for one chance in 2^64, for no others. Options do not count.
+func (s *Set[T, O]) Fingerprint() uint64 { return s.sum }
+
+// What a fingerprint is the sum of.
+const (
+	markName uint64 = iota + 1
+	markWild
+	markExcept
+)
+
+// mark spreads what a set covers over 64 bits (the finalizer of splitmix64, by Sebastiano
+// Vigna), so that sums of different marks differ.
+func mark(kind uint64, v uint32) uint64 {
+	x := kind<<32 | uint64(v)
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// Grow makes room for n more names, and no more than that.
+func (s *Set[T, O]) Grow(n int) {
+	if cap(s.named)-len(s.named) < n {
+		s.named = append(make([]named, 0, len(s.named)+n), s.named...)
+	}
 }
 
 // Len counts the streams that the session named.
 func (s *Set[T, O]) Len() int { return len(s.named) }
 
 // All says whether the session has a wildcard on the channel.
-func (s *Set[T, O]) All(ch market.Channel) bool { return s.wild[ch].on }
+func (s *Set[T, O]) All(ch market.Channel) bool { return s.wild(ch).on }
 
 // Has says whether events of the stream reach the session, by name or by wildcard.
 func (s *Set[T, O]) Has(id ID) bool {
 	if _, ok := s.find(id); ok {
 		return true
 	}
-	w := &s.wild[id.Channel()]
+	w := s.wild(id.Channel())
 	if !w.on {
 		return false
 	}
@@ -138,14 +172,15 @@ func (x *Index[T, O]) Add(s *Set[T, O], id ID, opt O) bool {
 	x.named[id] = append(x.named[id], Slot[T, O]{set: s, Opt: opt, nth: i})
 	s.named = append(s.named, named{id: id, at: at})
 	s.filed(id, i)
-	if w := &s.wild[id.Channel()]; w.on {
-		w.exclude(id)
+	if w := s.wild(id.Channel()); w.on {
+		s.exclude(w, id)
 	}
 	return true
 }
 
 // filed keeps pos in step with a new entry of named.
 func (s *Set[T, O]) filed(id ID, i uint32) {
+	s.sum += mark(markName, uint32(id))
 	switch {
 	case s.pos != nil:
 		s.pos[id] = i
@@ -157,21 +192,31 @@ func (s *Set[T, O]) filed(id ID, i uint32) {
 	}
 }
 
-func (w *wildcard) exclude(id ID) {
+func (s *Set[T, O]) exclude(w *wildcard, id ID) {
 	if w.except == nil {
 		w.except = make(map[ID]struct{})
 	}
-	w.except[id] = struct{}{}
+	if _, out := w.except[id]; !out {
+		w.except[id] = struct{}{}
+		s.sum += mark(markExcept, uint32(id))
+	}
+}
+
+func (s *Set[T, O]) includeAll(w *wildcard) {
+	for id := range w.except {
+		s.sum -= mark(markExcept, uint32(id))
+	}
+	w.except = nil
 }
 
 // Remove ends the stream for the session, whether it had it by name or by wildcard, and
 // reports each: a name that it held is gone, a wildcard now leaves the stream out.
 func (x *Index[T, O]) Remove(s *Set[T, O], id ID) (byName, byWildcard bool) {
 	covered := false
-	if w := &s.wild[id.Channel()]; w.on {
+	if w := s.wild(id.Channel()); w.on {
 		_, out := w.except[id]
 		covered = !out
-		w.exclude(id)
+		s.exclude(w, id)
 	}
 	i, ok := s.find(id)
 	if ok {
@@ -207,6 +252,7 @@ func (x *Index[T, O]) drop(s *Set[T, O], i uint32) {
 		}
 	}
 	s.named = s.named[:end]
+	s.sum -= mark(markName, uint32(gone.id))
 	delete(s.pos, gone.id)
 }
 
@@ -214,12 +260,16 @@ func (x *Index[T, O]) drop(s *Set[T, O], i uint32) {
 // place of every name on the channel, which ended is called with, and of earlier exceptions.
 func (x *Index[T, O]) AddAll(s *Set[T, O], ch market.Channel, opt O, ended func(ID)) {
 	x.dropChannel(s, ch, ended)
-	w := &s.wild[ch]
-	w.except = nil
+	if s.some == nil {
+		s.some = new([market.Channels]wildcard)
+	}
+	w := s.wild(ch)
+	s.includeAll(w)
 	if w.on {
 		x.wild[ch][w.at].Opt = opt
 		return
 	}
+	s.sum += mark(markWild, uint32(ch))
 	w.on, w.at = true, uint32(len(x.wild[ch]))
 	x.wild[ch] = append(x.wild[ch], Slot[T, O]{set: s, Opt: opt})
 }
@@ -228,16 +278,18 @@ func (x *Index[T, O]) AddAll(s *Set[T, O], ch market.Channel, opt O, ended func(
 // session had the wildcard, and calls ended with each name.
 func (x *Index[T, O]) RemoveAll(s *Set[T, O], ch market.Channel, ended func(ID)) bool {
 	x.dropChannel(s, ch, ended)
-	w := &s.wild[ch]
+	w := s.wild(ch)
 	if !w.on {
 		return false
 	}
+	s.includeAll(w)
+	s.sum -= mark(markWild, uint32(ch))
 	slots := x.wild[ch]
 	last := uint32(len(slots) - 1)
 	if w.at != last {
 		moved := slots[last]
 		slots[w.at] = moved
-		moved.set.wild[ch].at = w.at
+		moved.set.wild(ch).at = w.at
 	}
 	slots[last] = Slot[T, O]{}
 	x.wild[ch] = slots[:last]

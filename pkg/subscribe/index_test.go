@@ -37,6 +37,17 @@ func (w *twin) opt(id subscribe.ID) (int, bool) {
 	return o, ok && !w.out[id]
 }
 
+// exceptions are the streams that a wildcard leaves out, because they are named or ended.
+func (w *twin) exceptions() map[subscribe.ID]bool {
+	all := maps.Clone(w.out)
+	for id := range w.named {
+		if _, on := w.wild[id.Channel()]; on {
+			all[id] = true
+		}
+	}
+	return all
+}
+
 // matches lists who gets the stream, and with which options, as a shard would walk it.
 func matches(x *index, id subscribe.ID) []string {
 	var got []string
@@ -137,6 +148,13 @@ func TestIndexAgreesWithTwin(t *testing.T) {
 					}
 				}
 				for n, w := range twins {
+					for other, v := range twins {
+						alike := maps.EqualFunc(w.named, v.named, func(int, int) bool { return true }) &&
+							maps.EqualFunc(w.wild, v.wild, func(int, int) bool { return true }) && maps.Equal(w.exceptions(), v.exceptions())
+						if got := sets[n].Fingerprint() == sets[other].Fingerprint(); got != alike {
+							t.Fatalf("fingerprints of %s and %s are equal: %v, want %v", n, other, got, alike)
+						}
+					}
 					if sets[n].Len() != len(w.named) {
 						t.Fatalf("%s names %d, want %d", n, sets[n].Len(), len(w.named))
 					}
