@@ -46,6 +46,7 @@ type opts struct {
 	Heartbeat      time.Duration `default:"15s" help:"The longest silence on a connection."`
 	Policy         string        `help:"What slow subscribers get, per channel." default:"trade=drop_oldest,quote=conflate,bar=conflate"`
 	PendingBytes   options.Bytes `default:"1MiB" help:"A connection's budget for what it has yet to take."`
+	NodePending    options.Bytes `name:"node-pending-bytes" default:"512MiB" help:"The memory that all slow connections together may hold; beyond it the worst give first."`
 	SlowTimeout    time.Duration `default:"10s" help:"How long a connection may stay over its budget, or take nothing, before it is cut."`
 	Drain          time.Duration `default:"10s" help:"How long a stopping node spreads its goodbyes."`
 }
@@ -92,7 +93,7 @@ func (o *opts) nodeConfig() stream.Config {
 	}
 	return stream.Config{
 		Engine: engine, Name: o.name(), Heartbeat: o.Heartbeat, BatchEvery: batch, Policies: &policies,
-		PendingBytes: int(o.PendingBytes), SlowTimeout: o.SlowTimeout,
+		PendingBytes: int(o.PendingBytes), NodePendingBytes: int(o.NodePending), SlowTimeout: o.SlowTimeout,
 		MaxConnections: o.MaxConnections, MaxSymbols: o.MaxSymbols,
 		AllowedOrigins: o.AllowedOrigins, NoCompression: !o.Compression,
 	}

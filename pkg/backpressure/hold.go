@@ -32,6 +32,12 @@ func (h *Hold) Gap(s market.Stream, id uint32, from, to int64, r codec.Reason) {
 // Bytes returns the size of what is held, which counts toward the session's budget.
 func (h *Hold) Bytes() int { return h.q.Bytes() }
 
+// Footprint and Squeeze are those of [Queue].
+func (h *Hold) Footprint() int { return h.q.Footprint() }
+
+// Squeeze lowers the hold's budget for good.
+func (h *Hold) Squeeze(budget int) Outcome { return h.q.Squeeze(budget) }
+
 // Empty reports that nothing is held.
 func (h *Hold) Empty() bool { return h.q.Empty() }
 
@@ -55,7 +61,7 @@ func (h *Hold) release(into *Queue, now int64, due func(stream uint32) bool) (o 
 	h.q.rebuild(func(it item) {
 		if id, _ := it.streamID(); due(id) {
 			it.at = now // being held is not being late
-			o.add(into.admit(it))
+			o.Add(into.admit(it))
 		} else {
 			h.q.place(it, &o)
 		}

@@ -101,11 +101,11 @@ func (ss *session) push(f *feeder) {
 	}
 	if f.hold {
 		f.held = append(f.held, log...)
-		ss.total.add(ss.h.Add(c, f.s, f.policy))
+		ss.total.Add(ss.h.Add(c, f.s, f.policy))
 		return
 	}
 	ss.record(f, log)
-	ss.total.add(ss.q.Push(c, f.s, f.policy, ss.now))
+	ss.total.Add(ss.q.Push(c, f.s, f.policy, ss.now))
 }
 
 // backfill queues trades that are owed: none of them may go.
@@ -128,7 +128,7 @@ func (ss *session) backfill(f *feeder) {
 // squeeze takes memory from the queue and gives it back.
 func (ss *session) squeeze() {
 	budget := ss.q.budget
-	ss.total.add(ss.q.Squeeze(rapid.IntRange(0, budget).Draw(ss.T, "squeezed")))
+	ss.total.Add(ss.q.Squeeze(rapid.IntRange(0, budget).Draw(ss.T, "squeezed")))
 	ss.q.Relax(budget)
 }
 
@@ -186,7 +186,7 @@ func (ss *session) passOn(f *feeder) {
 func (ss *session) releaseStream(f *feeder) {
 	ss.now++
 	ss.passOn(f)
-	ss.total.add(ss.h.ReleaseStream(f.id, &ss.q, ss.now))
+	ss.total.Add(ss.h.ReleaseStream(f.id, &ss.q, ss.now))
 }
 
 func (ss *session) release() {
@@ -194,7 +194,7 @@ func (ss *session) release() {
 	for _, f := range ss.feeds {
 		ss.passOn(f)
 	}
-	ss.total.add(ss.h.Release(&ss.q, ss.now))
+	ss.total.Add(ss.h.Release(&ss.q, ss.now))
 	if !ss.h.Empty() || ss.h.Bytes() != 0 {
 		ss.Fatalf("released, but %d bytes are held", ss.h.Bytes())
 	}

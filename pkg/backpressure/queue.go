@@ -19,7 +19,8 @@ type Outcome struct {
 	Disconnect bool
 }
 
-func (o *Outcome) add(p Outcome) {
+// Add adds what another push cost.
+func (o *Outcome) Add(p Outcome) {
 	o.Conflated += p.Conflated
 	o.Dropped += p.Dropped
 	o.Aggregated += p.Aggregated
@@ -164,8 +165,13 @@ func (q *Queue) Footprint() int {
 // memory. What the policies refuse to give up stays. Relax ends it.
 func (q *Queue) Squeeze(budget int) (o Outcome) {
 	q.budget = min(q.budget, budget)
-	if q.st != nil && q.counted() > q.budget {
-		q.melt(&o)
+	if st := q.st; st != nil {
+		if q.counted() > q.budget {
+			q.melt(&o)
+		}
+		st.items, st.head = append([]item(nil), st.items[st.head:]...), 0
+		st.spare = nil
+		clear(st.open)
 	}
 	return o
 }

@@ -52,7 +52,7 @@ func (p *pusher) push(letters string, policy Policy) (o Outcome) {
 		p.seq[l]++
 		s := market.Stream{Channel: p.ch, Symbol: string(l)}
 		c, _ := testChunk(s, uint32(l), p.seq[l], 1, 0)
-		o.add(p.q.Push(c, s, policy, p.seq[l]))
+		o.Add(p.q.Push(c, s, policy, p.seq[l]))
 	}
 	return o
 }

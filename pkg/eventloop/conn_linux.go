@@ -69,8 +69,13 @@ func (c *Conn) Info() TCPInfo {
 	if c.state == stateGone {
 		return TCPInfo{}
 	}
-	queued, _ := unix.IoctlGetInt(int(c.fd), unix.SIOCOUTQ)
-	info, err := unix.GetsockoptTCPInfo(int(c.fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	return InfoOf(int(c.fd))
+}
+
+// InfoOf asks for a socket that no loop owns.
+func InfoOf(fd int) TCPInfo {
+	queued, _ := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil {
 		return TCPInfo{Queued: queued}
 	}

@@ -27,6 +27,9 @@ type Config struct {
 	Policies *[market.Channels]backpressure.Policy
 	// PendingBytes is a connection's budget for what it has yet to take. 0 means 1 MiB.
 	PendingBytes int
+	// NodePendingBytes bounds the memory of all connections' budgets together: beyond it
+	// those that hold the most give first. 0 means 512 MiB.
+	NodePendingBytes int
 	// SlowTimeout is how long a connection may stay over its budget, or take no byte while
 	// some wait. 0 means 10s.
 	SlowTimeout time.Duration
@@ -90,6 +93,9 @@ func (c Config) withDefaults() Config {
 	if c.PendingBytes == 0 {
 		c.PendingBytes = 1 << 20
 	}
+	if c.NodePendingBytes == 0 {
+		c.NodePendingBytes = 512 << 20
+	}
 	if c.MaxConnections == 0 {
 		c.MaxConnections = 15_000
 	}
@@ -105,8 +111,10 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// pendingBytesMin leaves room for the events that no policy drops.
-const pendingBytesMin = 4 << 10
+const (
+	pendingBytesMin     = 4 << 10 // leaves room for the events that no policy drops
+	nodePendingBytesMin = 8 << 20
+)
 
 // Validate reports every problem, so that an operator needs one restart and not five.
 func (c Config) Validate() error {
@@ -120,6 +128,7 @@ func (c Config) Validate() error {
 	bad(c.BatchEvery > time.Second, "batch-interval %s: at most 1s", c.BatchEvery)
 	bad(c.SlowTimeout < 0, "slow-timeout %s: not below 0", c.SlowTimeout)
 	bad(c.PendingBytes != 0 && c.PendingBytes < pendingBytesMin, "pending-bytes %d: at least %d", c.PendingBytes, pendingBytesMin)
+	bad(c.NodePendingBytes != 0 && c.NodePendingBytes < max(c.PendingBytes, nodePendingBytesMin), "node-pending-bytes %d: at least %d, and not below pending-bytes", c.NodePendingBytes, nodePendingBytesMin)
 	bad(c.MaxConnections < 0, "max-connections %d: not below 0", c.MaxConnections)
 	bad(c.MaxSymbols < 0, "max-symbols %d: not below 0", c.MaxSymbols)
 	bad(c.Shards < 0 || c.Shards > shardsMax, "shards %d: 0 to %d", c.Shards, shardsMax)

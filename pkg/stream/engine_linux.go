@@ -4,8 +4,8 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 
-	"github.com/klauspost/compress/flate"
 	"github.com/lxzan/gws"
 	"go.uber.org/zap"
 
@@ -75,19 +75,19 @@ func (e *epollEngine) close() error {
 func (e *epollEngine) serve(conn net.Conn, buffered []byte, r *http.Request, s *session) {
 	up, err := e.up.upgrade(conn, nil, r)
 	if err != nil {
-		s.ended()
+		s.sh.gone()
 		return
 	}
 	fd, err := eventloop.Detach(conn)
 	if err != nil {
 		e.log.Error("hand a connection to its loop", zap.Error(err))
 		_ = conn.Close()
-		s.ended()
+		s.sh.gone()
 		return
 	}
 	s.deflate = up.deflate
 	if !e.drivers[s.sh].loop.Adopt(eventloop.Adopted{Fd: fd, Rest: buffered, Deflate: up.deflate, Data: s}) {
-		s.ended()
+		s.sh.gone()
 	}
 }
 
@@ -96,9 +96,7 @@ type driver struct {
 	sh   *shard
 	loop *eventloop.Loop
 
-	timed    bool // the clock was read in this turn
-	deflated []byte
-	deflater *flate.Writer
+	timed bool // the clock was read in this turn
 }
 
 // time has the clock read once a turn, by whatever comes first in it.
@@ -113,7 +111,7 @@ func (d *driver) time() {
 func (d *driver) Open(c *eventloop.Conn) {
 	d.time()
 	s := c.Data.(*session)
-	s.wire = &loopWire{c: c, d: d, s: s}
+	s.wire = (*loopWire)(c)
 	s.open()
 }
 
@@ -139,7 +137,7 @@ func (d *driver) Closed(c *eventloop.Conn, _ int, _ error) {
 	d.time()
 	s := c.Data.(*session)
 	s.gone()
-	s.ended()
+	s.sh.gone()
 }
 
 // Turn is the shard's.
@@ -153,52 +151,31 @@ func (d *driver) Turn(now int64) (wake int64) {
 	return now + max(1, at-d.sh.now)
 }
 
-// deflateMin is the size from which a message is worth compressing.
-const deflateMin = 512
-
-// deflate compresses b[at:] behind the same headroom, without context takeover (RFC 7692,
-// section 7.2.1: the last four bytes of the flush are left out).
-func (d *driver) deflate(b []byte, at int) []byte {
-	out := appender{append(d.deflated[:0], b[:at]...)}
-	if d.deflater == nil {
-		d.deflater, _ = flate.NewWriter(&out, flate.BestSpeed) // fails for unknown levels only
-	} else {
-		d.deflater.Reset(&out)
-	}
-	_, _ = d.deflater.Write(b[at:]) // appender does not fail
-	_ = d.deflater.Flush()
-	d.deflated = out.b
-	return out.b[:len(out.b)-4]
-}
-
-type appender struct{ b []byte }
-
-func (a *appender) Write(p []byte) (int, error) {
-	a.b = append(a.b, p...)
-	return len(p), nil
-}
-
 // A loopWire is a session's connection in an event loop.
-type loopWire struct {
-	c *eventloop.Conn
-	d *driver
-	s *session
+type loopWire eventloop.Conn
+
+func (w *loopWire) conn() *eventloop.Conn { return (*eventloop.Conn)(w) }
+
+func (w *loopWire) Send(m *message) bool {
+	s := w.conn().Data.(*session)
+	return w.conn().Write(s.sh.framer.frame(m, s.deflate)) == 0
 }
 
-func (w *loopWire) Send(b []byte, at int) bool {
-	op, compressed := eventloop.OpBinary, false
-	if w.s.enc == codec.JSON {
-		op = eventloop.OpText
+func (w *loopWire) Waiting() int { return w.conn().Waiting() }
+
+func (w *loopWire) Kernel() kernelView { return kernelView(w.conn().Info()) }
+
+func (w *loopWire) Close(code int, reason string) { w.conn().Close(code, reason) }
+
+// kernelViewOf asks for a connection that gws reads and writes.
+func kernelViewOf(conn net.Conn) (v kernelView) {
+	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = t.NetConn() // below TLS
 	}
-	if w.s.deflate && len(b)-at >= deflateMin {
-		b, compressed = w.d.deflate(b, at), true
+	if sc, ok := conn.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { v = kernelView(eventloop.InfoOf(int(fd))) })
+		}
 	}
-	var head [headroom]byte
-	h := eventloop.AppendFrameHeader(head[:0], op, len(b)-at, compressed)
-	copy(b[at-len(h):], h)
-	return w.c.Write(b[at-len(h):]) == 0
+	return v
 }
-
-func (w *loopWire) Waiting() int { return w.c.Waiting() }
-
-func (w *loopWire) Close(code int, reason string) { w.c.Close(code, reason) }

@@ -55,7 +55,7 @@ func (l gwsLog) Error(v ...any) { l.log.Debug("gws", zap.String("message", fmt.S
 
 // serve follows the connection to its end.
 func (e *gwsEngine) serve(conn net.Conn, buffered []byte, r *http.Request, s *session) {
-	defer s.ended()
+	defer s.sh.gone()
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetWriteBuffer(sendBuffer)
 	}
@@ -149,17 +149,19 @@ var messagePool = sync.Pool{New: func() any { return new([]byte) }}
 // messageKeepMax keeps the pool from holding on to rare huge messages.
 const messageKeepMax = 64 << 10
 
-func (w *gwsWire) Send(b []byte, at int) bool {
-	m := messagePool.Get().(*[]byte)
-	*m = append((*m)[:0], b[at:]...)
-	w.sent += int64(len(b) - at)
-	w.out <- outgoing{msg: m} // never blocks: the shard waits for passedOn
+func (w *gwsWire) Send(m *message) bool {
+	p := messagePool.Get().(*[]byte)
+	*p = append((*p)[:0], m.batch()...)
+	w.sent += int64(len(*p))
+	w.out <- outgoing{msg: p} // never blocks: the shard waits for passedOn
 	return false
 }
 
 // Waiting is an upper bound: what compression saves counts as waiting until the message is
 // through. Its changes are what the shard looks at.
 func (w *gwsWire) Waiting() int { return int(max(0, w.sent-w.net.taken.Load())) }
+
+func (w *gwsWire) Kernel() kernelView { return kernelViewOf(w.net.Conn) }
 
 // closeWriteWithin bounds how long a close waits for a subscriber that does not read.
 const closeWriteWithin = time.Second

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,7 +34,7 @@ type Node struct {
 // An engine drives sockets, and with them the shards.
 type engine interface {
 	// serve upgrades a connection on which an upgrade request came, and sees that
-	// s.ended is called at its end.
+	// the shard's gone is called at its end.
 	serve(conn net.Conn, buffered []byte, r *http.Request, s *session)
 	// close waits for the connections to end, and then ends the shards.
 	close() error
@@ -51,7 +50,7 @@ func New(cfg Config, up Upstream) (*Node, error) {
 	n.in = newIngest(up, n.log, n.clock, n.cfg.Linger, func(shard int, items []item) { n.shards[shard].inbox.put(items...) })
 	for i := range n.cfg.Shards {
 		sh := newShard(i, &n.cfg, n.clock)
-		sh.in = n.in
+		sh.in, sh.gone = n.in, n.gone
 		n.shards = append(n.shards, sh)
 	}
 	var err error
@@ -71,7 +70,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.draining.Store(true)
 	for _, sh := range n.shards {
 		sh.do(func() {
-			for s := range sh.sessions {
+			for _, s := range sh.sessions {
 				s.wire.Close(codeRestart, "the node stops")
 			}
 		})
@@ -145,8 +144,11 @@ const drainStepMax = 250 * time.Millisecond
 func (sh *shard) drain(over time.Duration, nth, of int) {
 	step := min(int64(over)/int64(max(1, len(sh.sessions))), int64(drainStepMax))
 	at := sh.now + step*int64(nth)/int64(of)
-	for s := range sh.sessions {
-		s.leaveAt = max(1, at)
+	for _, s := range sh.sessions {
+		if s.leaving == nil {
+			s.leaving = new(leaving)
+		}
+		s.leaving.at = max(1, at)
 		sh.timers.sooner(s, at)
 		at += step
 	}
@@ -179,8 +181,8 @@ func (n *Node) ServeStream(w http.ResponseWriter, r *http.Request) {
 	}
 	nth := n.started.Add(1)
 	n.engine.serve(conn, buffered, r, &session{
-		sh: n.shards[nth%uint64(len(n.shards))], id: n.cfg.Name + "-" + strconv.FormatUint(nth, 10),
-		remote: conn.RemoteAddr().String(), enc: chooseEncoding(r.Header), opened: time.Now(), ended: n.gone,
+		sh: n.shards[nth%uint64(len(n.shards))], nth: nth,
+		remote: conn.RemoteAddr().String(), enc: chooseEncoding(r.Header), opened: time.Now().Unix(),
 	})
 }
 

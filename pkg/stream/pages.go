@@ -122,19 +122,25 @@ type sessionRow struct {
 	Sent          int64  `json:"sent"`
 	SentBytes     int64  `json:"sent_bytes"`
 	WaitingBytes  int    `json:"waiting_bytes"` // sent, and not taken by the kernel
-	StuckMS       int64  `json:"stuck_ms"`      // since it last took one while some wait
+	UnackedBytes  int    `json:"unacked_bytes"` // taken by the kernel, not acknowledged by the subscriber's
+	UnsentBytes   int    `json:"unsent_bytes"`  // of those, not on the network yet
+	RTTMicros     int64  `json:"rtt_us"`
+	StuckMS       int64  `json:"stuck_ms"` // since the subscriber last took a byte while some wait
 }
 
 func (s *session) row() sessionRow {
+	s.judge()
+	kernel := s.wire.Kernel()
 	r := sessionRow{
-		ID: s.id, Remote: s.remote, Encoding: s.enc.String(), OpenedAt: s.opened.UTC().Format(time.RFC3339),
-		Subscriptions: s.set.Len() + len(s.pending), PendingBytes: s.pendingBytes(), Slow: s.queue.Over(),
+		ID: s.id(), Remote: s.remote, Encoding: s.enc.String(), OpenedAt: time.Unix(s.opened, 0).UTC().Format(time.RFC3339),
+		Subscriptions: s.set.Len(), PendingBytes: s.pendingBytes(), QueueAgeMS: s.age().Milliseconds(), Slow: s.slow,
 		Conflated: s.total.conflated, Dropped: s.total.dropped, Aggregated: s.total.aggregated,
 		Sent: s.total.events, SentBytes: s.total.bytes, WaitingBytes: s.wire.Waiting(),
+		UnackedBytes: kernel.Queued, UnsentBytes: kernel.NotSent, RTTMicros: kernel.RTT.Microseconds(),
 		StuckMS: s.stuckFor().Milliseconds(),
 	}
-	if at := s.queue.OldestAt(); at > 0 {
-		r.QueueAgeMS = (s.sh.now - at) / int64(time.Millisecond)
+	if s.asked != nil {
+		r.Subscriptions += len(s.asked.streams)
 	}
 	for _, ch := range market.AllChannels() {
 		if s.set.All(ch) {
@@ -150,7 +156,7 @@ func (n *Node) serveSessions(w http.ResponseWriter, r *http.Request) {
 		part := make(chan []sessionRow, 1)
 		sh.do(func() {
 			all := make([]sessionRow, 0, len(sh.sessions))
-			for s := range sh.sessions {
+			for _, s := range sh.sessions {
 				all = append(all, s.row())
 			}
 			part <- all

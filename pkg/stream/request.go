@@ -25,7 +25,7 @@ const rejectedBytesMax = 200 << 10
 
 // handle carries out one request that the engine has read.
 func (s *session) handle(req *codec.Request, bad *codec.RequestError) {
-	if s.closing != 0 || s.closed {
+	if s.ending() {
 		return
 	}
 	switch {
@@ -37,22 +37,19 @@ func (s *session) handle(req *codec.Request, bad *codec.RequestError) {
 	case req.Op == codec.OpAuth:
 		s.ack(&codec.Ack{ID: req.ID}) // nothing is asked for: every token is good
 	case req.Op == codec.OpStats:
-		s.statEvery = min(max(req.EveryMS, statEveryMinMS), statEveryMaxMS) * int64(time.Millisecond)
-		if req.EveryMS == 0 {
-			s.statEvery = 0
-		}
-		s.statDue = s.sh.now + s.statEvery
-		s.stat = codec.Stat{}
 		s.ack(&codec.Ack{ID: req.ID})
-		if s.statEvery > 0 {
-			s.sh.timers.sooner(s, s.statDue)
+		s.stats = nil
+		if req.EveryMS != 0 {
+			every := min(max(req.EveryMS, statEveryMinMS), statEveryMaxMS) * int64(time.Millisecond)
+			s.stats = &stats{every: every, due: s.sh.now + every, last: s.total}
+			s.sh.timers.sooner(s, s.stats.due)
 		}
 	case req.Op == codec.OpSubscribe:
 		s.subscribe(req)
 	case req.Op == codec.OpUnsubscribe:
 		s.unsubscribe(req)
 	}
-	if s.busy && s.queue.Bytes() > answersMax*s.sh.cfg.PendingBytes {
+	if s.busy && s.queue.AnswerBytes() > answersMax*s.sh.cfg.PendingBytes {
 		s.evict("asks and does not read the answers")
 	}
 }
@@ -125,6 +122,7 @@ func (s *session) subscribe(req *codec.Request) {
 	}
 	ack.SymbolsTotal = len(ack.Symbols)
 	s.ack(&ack)
+	s.set.Grow(len(rows) * len(req.Channels))
 	for _, row := range rows {
 		for _, ch := range req.Channels {
 			s.subscribeOne(row[ch], opts[ch], req)
@@ -148,8 +146,10 @@ func (s *session) symbolRoom() func(*[market.Channels]*tape) bool {
 	symbolOf := func(id subscribe.ID) subscribe.ID { return subscribe.MakeID(int(id>>2), 0) }
 	have := make(map[subscribe.ID]struct{})
 	s.set.Each(func(id subscribe.ID) { have[symbolOf(id)] = struct{}{} })
-	for id := range s.pending {
-		have[symbolOf(id)] = struct{}{}
+	if s.asked != nil {
+		for id := range s.asked.streams {
+			have[symbolOf(id)] = struct{}{}
+		}
 	}
 	return func(row *[market.Channels]*tape) bool {
 		id := symbolOf(row[0].id)
@@ -161,24 +161,38 @@ func (s *session) symbolRoom() func(*[market.Channels]*tape) bool {
 	}
 }
 
+// asks returns what the session has asked for, to be written to.
+func (s *session) asks() *asked {
+	if s.asked == nil {
+		s.asked = &asked{streams: make(map[subscribe.ID]option)}
+	}
+	return s.asked
+}
+
+// answered forgets what was asked for when nothing of it is under way any more.
+func (s *session) answered() {
+	if s.asked != nil && len(s.asked.streams) == 0 && s.asked.all == [market.Channels]*askedAll{} {
+		s.asked = nil
+	}
+}
+
 // subscribeOne asks for one stream, or changes its options if the session has it.
 func (s *session) subscribeOne(t *tape, opt option, req *codec.Request) {
-	if _, ok := s.pending[t.id]; ok {
-		s.pending[t.id] = opt
-		return
+	if s.asked != nil {
+		if _, ok := s.asked.streams[t.id]; ok {
+			s.asked.streams[t.id] = opt
+			return
+		}
 	}
 	if s.set.Has(t.id) {
-		s.release(true) // what the old interval held back
+		s.releaseStream(t.id) // what the old interval held back
 		if s.sh.index.Add(&s.set, t.id, opt) {
 			s.sh.name(t.id)
 			s.sh.in.want(t, s.sh.n, func(*tape, int64, *codec.Chunk) {})
 		}
 		return
 	}
-	if s.pending == nil {
-		s.pending = make(map[subscribe.ID]option)
-	}
-	s.pending[t.id] = opt
+	s.asks().streams[t.id] = opt
 	s.sh.name(t.id)
 	after, resume := req.After[t.stream]
 	snapshot := !req.NoSnapshot && !resume
@@ -190,14 +204,15 @@ func (s *session) subscribeOne(t *tape, opt option, req *codec.Request) {
 
 // granted begins the stream at the tick after last.
 func (s *session) granted(t *tape, last int64, tail *codec.Chunk, snapshot bool, after int64) {
-	opt, ok := s.pending[t.id]
-	if !ok || s.closed {
+	if s.asked == nil {
 		return // ended meanwhile, and the count with it
 	}
-	delete(s.pending, t.id)
-	if len(s.pending) == 0 {
-		s.pending = nil
+	opt, ok := s.asked.streams[t.id]
+	if !ok {
+		return
 	}
+	delete(s.asked.streams, t.id)
+	s.answered()
 	if !s.set.Has(t.id) { // a wildcard may have been granted meanwhile
 		s.begin(t, last, tail, snapshot, after)
 	}
@@ -251,22 +266,24 @@ func (a *askedAll) end(id subscribe.ID) {
 
 // subscribeAll asks for a whole channel.
 func (s *session) subscribeAll(ch market.Channel, opt option, req *codec.Request) {
-	if s.pendingAll[ch] != nil {
-		s.pendingAll[ch].opt = opt
+	all := &s.asks().all[ch]
+	if *all != nil {
+		(*all).opt = opt
 		return
 	}
-	s.pendingAll[ch] = &askedAll{opt: opt}
+	*all = &askedAll{opt: opt}
 	s.sh.nameAll(ch)
 	s.sh.in.wantAll(ch, s.sh.n, func(tapes []tail) { s.grantedAll(ch, tapes, !req.NoSnapshot, req.After) })
 }
 
 // grantedAll begins every stream of the channel that the session does not have yet.
 func (s *session) grantedAll(ch market.Channel, tapes []tail, snapshot bool, after map[market.Stream]int64) {
-	asked := s.pendingAll[ch]
-	if asked == nil || s.closed {
-		return
+	if s.asked == nil || s.asked.all[ch] == nil {
+		return // ended meanwhile
 	}
-	s.pendingAll[ch] = nil
+	asked := s.asked.all[ch]
+	s.asked.all[ch] = nil
+	s.answered()
 	s.release(true)
 	for _, tl := range tapes {
 		if _, out := asked.ended[tl.tape.id]; out || s.set.Has(tl.tape.id) {
@@ -288,7 +305,6 @@ func (s *session) grantedAll(ch market.Channel, tapes []tail, snapshot bool, aft
 }
 
 func (s *session) unsubscribe(req *codec.Request) {
-	s.release(true)
 	ack := codec.Ack{ID: req.ID, Channels: req.Channels, Rejected: map[string]codec.Code{}}
 	if req.Symbols[0] == market.Wildcard {
 		for _, ch := range req.Channels {
@@ -316,17 +332,21 @@ func (s *session) unsubscribe(req *codec.Request) {
 
 // end ends one stream and reports whether the session had it.
 func (s *session) end(t *tape) bool {
-	if _, ok := s.pending[t.id]; ok {
-		delete(s.pending, t.id)
-		s.sh.unname(t.id)
-		return true
+	s.releaseStream(t.id)
+	if s.asked != nil {
+		if _, ok := s.asked.streams[t.id]; ok {
+			delete(s.asked.streams, t.id)
+			s.answered()
+			s.sh.unname(t.id)
+			return true
+		}
 	}
 	byName, byWildcard := s.sh.index.Remove(&s.set, t.id)
 	if byName {
 		s.sh.unname(t.id)
 	}
-	if all := s.pendingAll[t.stream.Channel]; all != nil {
-		all.end(t.id)
+	if s.asked != nil && s.asked.all[t.stream.Channel] != nil {
+		s.asked.all[t.stream.Channel].end(t.id)
 		return true
 	}
 	return byName || byWildcard
@@ -334,17 +354,21 @@ func (s *session) end(t *tape) bool {
 
 // endAll ends every stream of the channel and reports whether the session had any.
 func (s *session) endAll(ch market.Channel) (had bool) {
-	for id := range s.pending {
-		if id.Channel() == ch {
-			delete(s.pending, id)
-			s.sh.unname(id)
+	s.release(true)
+	if s.asked != nil {
+		for id := range s.asked.streams {
+			if id.Channel() == ch {
+				delete(s.asked.streams, id)
+				s.sh.unname(id)
+				had = true
+			}
+		}
+		if s.asked.all[ch] != nil {
+			s.asked.all[ch] = nil
+			s.sh.unnameAll(ch)
 			had = true
 		}
-	}
-	if s.pendingAll[ch] != nil {
-		s.pendingAll[ch] = nil
-		s.sh.unnameAll(ch)
-		had = true
+		s.answered()
 	}
 	if s.sh.index.RemoveAll(&s.set, ch, func(id subscribe.ID) { had = true; s.sh.unname(id) }) {
 		s.sh.unnameAll(ch)

@@ -1,9 +1,8 @@
 package stream
 
 import (
+	"strconv"
 	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/tickcast/tickcast/pkg/backpressure"
 	"github.com/tickcast/tickcast/pkg/codec"
@@ -14,62 +13,83 @@ import (
 // A wire carries one session's messages; an engine provides it. All methods are called by
 // the session's shard and none blocks.
 type wire interface {
-	// Send takes the message b[at:], which is the caller's again on return, and reports
-	// whether the wire can take another. After false it takes none until the engine has
-	// called passedOn. The wire may write a frame header of up to headroom bytes before at.
-	Send(b []byte, at int) bool
-	// Waiting counts the bytes sent that the kernel has not taken.
+	// Send sends m, which is the caller's again on return, and reports whether the wire
+	// can take another. After false it takes none until the engine has called passedOn.
+	Send(m *message) bool
+	// Waiting counts the bytes sent that the kernel has not taken: they are in this
+	// process's memory.
 	Waiting() int
+	// Kernel asks for the socket's figures, which costs system calls.
+	Kernel() kernelView
 	// Close sends a close frame behind what was sent, and ends the connection within a
 	// bound whatever the subscriber does. Calling it again does nothing.
 	Close(code int, reason string)
 }
 
-// headroom is what a frame header takes at the most, in front of a message (RFC 6455, 5.2:
-// two bytes and a 64-bit length, unmasked).
-const headroom = 10
+// A kernelView is what the kernel knows of a connection's way out; zero where it does not tell.
+type kernelView struct {
+	Queued  int // bytes that the peer has not acknowledged
+	NotSent int // bytes of those that were not sent yet
+	RTT     time.Duration
+}
 
 // closeWithin bounds how long a session that is being closed may take to read what waits.
 const closeWithin = 5 * time.Second
 
-// slowCheck is how often a session that has a backlog is looked at.
-const slowCheck = 250 * time.Millisecond
-
-// A session is one subscriber's connection, as its shard sees it.
+// A session is one subscriber's connection, as its shard sees it. Thousands of them are
+// idle, so what only some need is behind pointers.
 type session struct {
 	sh      *shard
-	id      string
+	nth     uint64 // numbers the node's sessions
 	remote  string
+	opened  int64 // Unix seconds
+	wire    wire
+	at      int32 // in shard.sessions
+	timerAt int32 // in shard.timers; -1 = not there
 	enc     codec.Encoding
 	deflate bool // both sides want permessage-deflate
-	wire    wire
-	opened  time.Time
-	ended   func() // called by the engine when the connection is gone
 
-	set        subscribe.Set[*session, option]
-	pending    map[subscribe.ID]option    // asked for, not yet granted
-	pendingAll [market.Channels]*askedAll // the same for wildcards
-	queue      backpressure.Queue
-	lanes      []lane
+	dirty  bool // in the shard's list
+	busy   bool // the wire has a message that it has not passed on
+	laden  bool // in the shard's list of those whose memory is watched
+	slow   bool // what a stat event says
+	closed bool
 
-	dirty   bool // in the shard's list
-	busy    bool // the wire has a message that it has not passed on
-	closed  bool
-	closing int    // the close code that follows when the queue is empty; 0 = not closing
-	reason  string // what the close frame says
-	closeBy int64
-	leaveAt int64 // when a draining node sends the session away; 0 = it does not
+	set   subscribe.Set[*session, option]
+	kind  *kind  // of its subscriptions at the last flush
+	asked *asked // nil when nothing is under way
+	queue backpressure.Queue
+	lanes []lane
 
 	sent      int64 // when something was last sent
-	due       int64
-	timerAt   int
+	due       int64 // of the next look
 	overSince int64 // since when the queue has been over its budget; 0 = it is not
-	stuckAt   int64 // since when the wire has passed no byte on
-	waiting   int   // wire.Waiting then
+	stuckAt   int64 // since when the peer has taken no byte
+	waiting   int   // what it had not taken when it was last looked at; -1 = it was not
 
-	statEvery, statDue int64
-	stat               codec.Stat // counts since the last one
-	total              counters   // since the connection opened
+	total   counters // since the connection opened
+	stats   *stats   // nil unless asked for
+	leaving *leaving // nil unless the session is to end
+}
+
+// asked is what a session has asked for and does not have yet.
+type asked struct {
+	streams map[subscribe.ID]option
+	all     [market.Channels]*askedAll
+}
+
+// stats are told every so often, each time since the last.
+type stats struct {
+	every, due int64
+	last       counters
+}
+
+// leaving says how a session ends.
+type leaving struct {
+	at      int64 // when a draining node sends it away; 0 = it does not
+	closing int   // the close code that follows when the queue is empty; 0 = not yet
+	reason  string
+	closeBy int64
 }
 
 // A lane holds back the events of streams with the same interval until they are due.
@@ -78,15 +98,22 @@ type lane struct {
 	hold       backpressure.Hold
 }
 
+// id names the session in hello, logs and /v1/sessions.
+func (s *session) id() string { return s.sh.node + "-" + strconv.FormatUint(s.nth, 10) }
+
+// ending reports that nothing more is queued for the session but goodbye.
+func (s *session) ending() bool { return s.closed || s.leaving != nil && s.leaving.closing != 0 }
+
 // open begins the session with hello.
 func (s *session) open() {
 	sh := s.sh
-	sh.sessions[s] = struct{}{}
+	s.at = int32(len(sh.sessions))
+	sh.sessions = append(sh.sessions, s)
 	s.timerAt, s.set.Owner = -1, s
 	s.queue.Init(s.enc, sh.cfg.PendingBytes)
 	s.sent = sh.now
 	sh.rec = codec.AppendHello(sh.rec[:0], &codec.Hello{
-		Session: s.id, Node: sh.node, Heartbeat: sh.cfg.Heartbeat, MaxSymbols: sh.cfg.MaxSymbols, Auth: "none",
+		Session: s.id(), Node: sh.node, Heartbeat: sh.cfg.Heartbeat, MaxSymbols: sh.cfg.MaxSymbols, Auth: "none",
 	})
 	s.control(sh.rec)
 	sh.timers.at(s, sh.now+int64(sh.cfg.Heartbeat))
@@ -99,18 +126,25 @@ func (s *session) gone() {
 	}
 	s.closed = true
 	sh := s.sh
-	for id := range s.pending {
-		sh.unname(id)
-	}
-	for ch, asked := range s.pendingAll {
-		if asked != nil {
-			sh.unnameAll(market.Channel(ch))
+	if s.asked != nil {
+		for id := range s.asked.streams {
+			sh.unname(id)
 		}
+		for ch, all := range s.asked.all {
+			if all != nil {
+				sh.unnameAll(market.Channel(ch))
+			}
+		}
+		s.asked = nil
 	}
-	s.pending, s.pendingAll = nil, [market.Channels]*askedAll{}
 	sh.index.Clear(&s.set, sh.unname, sh.unnameAll)
+	sh.leaveKind(s)
 	sh.timers.remove(s)
-	delete(sh.sessions, s)
+	last := len(sh.sessions) - 1
+	sh.sessions[s.at] = sh.sessions[last]
+	sh.sessions[s.at].at = s.at
+	sh.sessions[last] = nil
+	sh.sessions = sh.sessions[:last]
 }
 
 // control queues an answer, copying rec. It is never dropped; a subscriber that asks and
@@ -129,11 +163,12 @@ func (s *session) mark() {
 
 // push queues the ticks of c.
 func (s *session) push(t *tape, c *codec.Chunk, opt option) {
-	if s.closing != 0 {
+	if s.leaving != nil && s.leaving.closing != 0 {
 		return
 	}
 	if opt.intervalMS > 0 {
-		s.hold(t, c, opt)
+		l := s.lane(opt)
+		s.count(l.hold.Add(c, t.stream, opt.policy))
 		return
 	}
 	s.count(s.queue.Push(c, t.stream, opt.policy, s.sh.now))
@@ -141,12 +176,15 @@ func (s *session) push(t *tape, c *codec.Chunk, opt option) {
 }
 
 // pushGap queues a gap in its place in the order.
-func (s *session) pushGap(t *tape, from, to int64, r codec.Reason) {
-	if s.closing != 0 {
+func (s *session) pushGap(t *tape, g *gap, opt option) {
+	if s.leaving != nil && s.leaving.closing != 0 {
 		return
 	}
-	s.release(true)
-	s.queue.Gap(t.stream, uint32(t.id), from, to, r)
+	if opt.intervalMS > 0 {
+		s.lane(opt).hold.Gap(t.stream, uint32(t.id), g.from, g.to, g.reason)
+		return
+	}
+	s.queue.Gap(t.stream, uint32(t.id), g.from, g.to, g.reason)
 	s.mark()
 }
 
@@ -154,9 +192,6 @@ func (s *session) count(o backpressure.Outcome) {
 	if o == (backpressure.Outcome{}) {
 		return
 	}
-	s.stat.Conflated += int64(o.Conflated)
-	s.stat.Dropped += int64(o.Dropped)
-	s.stat.Aggregated += int64(o.Aggregated)
 	s.total.conflated += int64(o.Conflated)
 	s.total.dropped += int64(o.Dropped)
 	s.total.aggregated += int64(o.Aggregated)
@@ -170,11 +205,8 @@ func (s *session) count(o backpressure.Outcome) {
 	s.watch()
 }
 
-// watch has the session looked at soon while it is behind.
-func (s *session) watch() { s.sh.timers.sooner(s, s.sh.now+int64(slowCheck)) }
-
-// hold puts the ticks into the lane of their interval.
-func (s *session) hold(t *tape, c *codec.Chunk, opt option) {
+// lane returns the lane of the option's interval, for something to be held back in it.
+func (s *session) lane(opt option) *lane {
 	every := int64(opt.intervalMS) * int64(time.Millisecond)
 	var l *lane
 	for i := range s.lanes {
@@ -183,13 +215,20 @@ func (s *session) hold(t *tape, c *codec.Chunk, opt option) {
 		}
 	}
 	if l == nil {
-		// Sessions are spread over the interval by when each one's lane began.
-		s.lanes = append(s.lanes, lane{every: every, due: s.sh.now + every})
+		s.lanes = append(s.lanes, lane{every: every, due: s.sh.now + s.phase(every)})
 		l = &s.lanes[len(s.lanes)-1]
 		l.hold.Init(s.enc, s.sh.cfg.PendingBytes)
 	}
-	s.count(l.hold.Add(c, t.stream, opt.policy))
 	s.sh.timers.sooner(s, l.due)
+	s.load()
+	return l
+}
+
+// phase spreads the sessions over an interval, by the golden ratio, so that a thousand that
+// came at once do not all get their events at once.
+func (s *session) phase(every int64) int64 {
+	const golden = 0x9e3779b97f4a7c15
+	return 1 + int64((s.nth*golden>>32)*uint64(every)>>32)
 }
 
 // release passes on what is held back and due, or all of it.
@@ -209,37 +248,42 @@ func (s *session) release(all bool) {
 	}
 }
 
+// releaseStream passes on what is held back of one stream, before its options change or it
+// ends.
+func (s *session) releaseStream(id subscribe.ID) {
+	for i := range s.lanes {
+		if h := &s.lanes[i].hold; !h.Empty() {
+			s.count(h.ReleaseStream(uint32(id), &s.queue, s.sh.now))
+			s.mark()
+		}
+	}
+}
+
 // flush sends what waits for as long as the wire takes it.
 func (s *session) flush() {
 	sh := s.sh
 	for !s.busy && !s.closed && !s.queue.Empty() {
-		var b codec.Batch
-		b.Reset(s.enc, sh.buf[headroom:headroom])
-		s.queue.Fill(&b)
-		n := b.Len()
-		if n == 0 {
+		m := sh.next(s)
+		if m.events == 0 {
 			break
 		}
-		msg := b.Bytes()
-		if len(msg) > len(sh.buf)-headroom {
-			sh.buf = append(make([]byte, headroom), msg...) // one record beyond a batch's bound
-		}
-		sh.sum.events += int64(n)
+		n, bytes := int64(m.events), int64(len(m.batch()))
+		sh.sum.events += n
 		sh.sum.batches++
-		sh.sum.bytes += int64(len(msg))
-		s.stat.Sent += int64(n)
-		s.total.events += int64(n)
+		sh.sum.bytes += bytes
+		s.total.events += n
 		s.total.batches++
-		s.total.bytes += int64(len(msg))
+		s.total.bytes += bytes
 		s.sent = sh.now
-		if !s.wire.Send(sh.buf[:headroom+len(msg)], headroom) {
+		if !s.wire.Send(m) {
 			s.busy = true
-			s.stuckAt, s.waiting = sh.now, s.wire.Waiting()
+			s.stuckAt, s.waiting = sh.now, -1
 			s.watch()
+			s.load()
 		}
 	}
-	if s.closing != 0 && !s.busy && !s.closed && s.queue.Empty() {
-		s.wire.Close(s.closing, s.reason)
+	if l := s.leaving; l != nil && l.closing != 0 && !s.busy && !s.closed && s.queue.Empty() {
+		s.wire.Close(l.closing, l.reason)
 	}
 }
 
@@ -251,74 +295,34 @@ func (s *session) passedOn() {
 
 // shut says goodbye: bye with the code, what waits before it, and the close frame.
 func (s *session) shut(code int, reason string, retry time.Duration) {
-	if s.closing != 0 || s.closed {
+	if s.ending() {
 		return
 	}
 	s.release(true)
-	s.closing, s.reason = code, reason
-	s.closeBy = s.sh.now + int64(closeWithin)
+	if s.leaving == nil {
+		s.leaving = new(leaving)
+	}
+	s.leaving.closing, s.leaving.reason = code, reason
+	s.leaving.closeBy = s.sh.now + int64(closeWithin)
 	s.sh.rec = codec.AppendBye(s.sh.rec[:0], code, reason, retry)
 	s.control(s.sh.rec)
-	s.sh.timers.sooner(s, s.closeBy)
-}
-
-// retrySlow is what a subscriber that was cut for slowness is told to wait.
-const retrySlow = time.Second
-
-// evict cuts a slow consumer: what waits is given up, so that bye has a chance.
-func (s *session) evict(why string) {
-	if s.closing != 0 || s.closed {
-		return
-	}
-	sh := s.sh
-	sh.log.Info("slow consumer cut", zap.String("session", s.id), zap.String("remote", s.remote),
-		zap.String("reason", why), zap.Int("pending_bytes", s.pendingBytes()),
-		zap.Duration("over_for", s.since(s.overSince)), zap.Duration("stuck_for", s.stuckFor()),
-		zap.Int64("dropped", s.total.dropped), zap.Int64("conflated", s.total.conflated))
-	sh.counts.evicted.Add(1)
-	s.queue = backpressure.Queue{}
-	s.queue.Init(s.enc, sh.cfg.PendingBytes)
-	s.lanes = nil
-	s.shut(int(codec.CodeSlowConsumer), "slow consumer", retrySlow)
-	s.closeBy = sh.now + int64(time.Second)
-	sh.timers.sooner(s, s.closeBy)
-}
-
-func (s *session) since(at int64) time.Duration {
-	if at == 0 {
-		return 0
-	}
-	return time.Duration(s.sh.now - at)
-}
-
-func (s *session) stuckFor() time.Duration {
-	if !s.busy {
-		return 0
-	}
-	return s.since(s.stuckAt)
-}
-
-func (s *session) pendingBytes() int {
-	n := s.queue.Bytes()
-	for i := range s.lanes {
-		n += s.lanes[i].hold.Bytes()
-	}
-	return n
+	s.sh.timers.sooner(s, s.leaving.closeBy)
 }
 
 // look does what the session's time has come for, and says when to look again.
 func (s *session) look() (next int64) {
 	sh := s.sh
-	if s.closing != 0 {
-		if sh.now >= s.closeBy {
-			s.wire.Close(s.closing, s.reason)
+	if l := s.leaving; l != nil {
+		switch {
+		case l.closing != 0 && sh.now >= l.closeBy:
+			s.wire.Close(l.closing, l.reason)
 			return sh.now + int64(closeWithin) // the wire keeps its own bound from here
+		case l.closing != 0:
+			return l.closeBy
+		case l.at != 0 && sh.now >= l.at:
+			s.shut(codeRestart, "the node is restarting", retryDrain)
+			return l.closeBy
 		}
-		return s.closeBy
-	}
-	if s.leaveAt != 0 && sh.now >= s.leaveAt {
-		s.shut(codeRestart, "the node is restarting", retryDrain)
-		return s.closeBy
 	}
 	s.release(false)
 	s.checkSlow()
@@ -341,58 +345,21 @@ func (s *session) nextLook(beat int64) int64 {
 	if s.busy || s.queue.Over() {
 		next = min(next, now+int64(slowCheck))
 	}
-	if s.statEvery > 0 {
-		next = min(next, s.statDue)
-	}
-	if s.leaveAt != 0 {
-		next = min(next, s.leaveAt)
+	if s.stats != nil {
+		next = min(next, s.stats.due)
 	}
 	for i := range s.lanes {
 		if !s.lanes[i].hold.Empty() {
 			next = min(next, s.lanes[i].due)
 		}
 	}
-	if s.closing != 0 {
-		next = min(next, s.closeBy)
-	}
-	return max(next, now+int64(time.Millisecond))
-}
-
-// checkSlow judges the session by how long it has been over its budget, and by how long the
-// kernel has taken no byte of it.
-func (s *session) checkSlow() {
-	now := s.sh.now
-	switch {
-	case !s.queue.Over():
-		s.overSince = 0
-	case s.overSince == 0:
-		s.overSince = now
-	}
-	if s.busy {
-		if waiting := s.wire.Waiting(); waiting != s.waiting {
-			s.waiting, s.stuckAt = waiting, now
+	if l := s.leaving; l != nil {
+		if l.at != 0 {
+			next = min(next, l.at)
+		}
+		if l.closing != 0 {
+			next = min(next, l.closeBy)
 		}
 	}
-	switch limit := s.sh.cfg.SlowTimeout; {
-	case s.overSince != 0 && s.since(s.overSince) >= limit:
-		s.evict("over its budget for the slow timeout")
-	case s.stuckFor() >= limit && s.busy:
-		s.evict("took no byte for the slow timeout")
-	}
-}
-
-func (s *session) sendStat() {
-	if s.statEvery == 0 || s.sh.now < s.statDue {
-		return
-	}
-	s.statDue += s.statEvery * ((s.sh.now-s.statDue)/s.statEvery + 1)
-	st := s.stat
-	st.PendingBytes = int64(s.pendingBytes())
-	if at := s.queue.OldestAt(); at > 0 {
-		st.QueueAgeMS = (s.sh.now - at) / int64(time.Millisecond)
-	}
-	st.Slow = s.queue.Over() || s.stuckFor() > time.Second
-	s.sh.rec = codec.AppendStat(s.sh.rec[:0], &st)
-	s.stat = codec.Stat{}
-	s.control(s.sh.rec)
+	return max(next, now+int64(time.Millisecond))
 }

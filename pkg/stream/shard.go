@@ -24,6 +24,7 @@ type option struct {
 type shard struct {
 	n      int
 	node   string
+	gone   func() // counts a connection out
 	cfg    *Config
 	clock  clock
 	log    *zap.Logger
@@ -37,13 +38,22 @@ type shard struct {
 	index    subscribe.Index[*session, option]
 	refs     map[subscribe.ID]int // sessions of this shard that name the stream
 	refsAll  [market.Channels]int // and those with a wildcard
-	sessions map[*session]struct{}
+	sessions []*session
 	dirty    []*session // have something to send; emptied every flush
 	flushed  int64      // when the last flush was
+	flushes  uint64
+	kinds    map[uint64]*kind
+	message  message        // the one that is being sent, unless it is a kind's
+	chunks   []*codec.Chunk // that it is made of
+	framer   framer
 	timers   timers
-	buf      []byte // batches are built here, behind headroom for a frame header
 	rec      []byte // single records are built here
 	sum      counters
+
+	laden    []*session // hold memory from one turn to the next
+	relieved int64      // when they were last looked at
+	memory   int        // that they may hold together
+	sizes    []int      // of theirs, while they are compared
 }
 
 // counters are gathered during a turn and published once at its end.
@@ -57,6 +67,7 @@ type shardCounts struct {
 	events, batches, bytes         atomic.Int64
 	conflated, dropped, aggregated atomic.Int64
 	subscriptions, evicted         atomic.Int64
+	ladenBytes                     atomic.Int64
 }
 
 func (c *shardCounts) publish(s *counters) {
@@ -72,9 +83,8 @@ func (c *shardCounts) publish(s *counters) {
 func newShard(n int, cfg *Config, c clock) *shard {
 	return &shard{
 		n: n, node: cfg.Name, cfg: cfg, clock: c, log: cfg.Log,
-		buf:      make([]byte, headroom+codec.MaxBatchBytes),
-		refs:     make(map[subscribe.ID]int),
-		sessions: make(map[*session]struct{}),
+		refs: make(map[subscribe.ID]int), kinds: make(map[uint64]*kind),
+		memory: cfg.NodePendingBytes / cfg.Shards,
 	}
 }
 
@@ -150,6 +160,10 @@ func (sh *shard) turn() (wake int64) {
 	sh.inbox.give(items)
 	sh.fireTimers()
 	wake = sh.flush()
+	if len(sh.laden) > 0 && sh.now-sh.relieved >= int64(relieveEvery) {
+		sh.relieved = sh.now
+		sh.relieve()
+	}
 	sh.counts.publish(&sh.sum)
 	if next := sh.timers.next(); next > 0 && (wake == 0 || next < wake) {
 		wake = next
@@ -185,12 +199,12 @@ func (sh *shard) publish(t *tape, c *codec.Chunk) {
 func (sh *shard) publishGap(t *tape, g *gap) {
 	named := sh.index.Named(t.id)
 	for i := range named {
-		named[i].Owner().pushGap(t, g.from, g.to, g.reason)
+		named[i].Owner().pushGap(t, g, named[i].Opt)
 	}
 	wild := sh.index.Wild(t.stream.Channel)
 	for i := range wild {
 		if !wild[i].Excepts(t.id) {
-			wild[i].Owner().pushGap(t, g.from, g.to, g.reason)
+			wild[i].Owner().pushGap(t, g, wild[i].Opt)
 		}
 	}
 }
@@ -205,6 +219,7 @@ func (sh *shard) flush() int64 {
 		return due
 	}
 	sh.flushed = sh.now
+	sh.flushes++
 	for i, s := range sh.dirty {
 		s.dirty = false
 		s.flush()

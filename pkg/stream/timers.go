@@ -10,13 +10,13 @@ func (t timers) Len() int           { return len(t) }
 func (t timers) Less(i, j int) bool { return t[i].due < t[j].due }
 func (t timers) Swap(i, j int) {
 	t[i], t[j] = t[j], t[i]
-	t[i].timerAt, t[j].timerAt = i, j
+	t[i].timerAt, t[j].timerAt = int32(i), int32(j)
 }
 
 // Push and Pop are heap.Interface's.
 func (t *timers) Push(x any) {
 	s := x.(*session)
-	s.timerAt = len(*t)
+	s.timerAt = int32(len(*t))
 	*t = append(*t, s)
 }
 
@@ -45,7 +45,7 @@ func (t *timers) at(s *session, due int64) {
 		return
 	}
 	s.due = due
-	heap.Fix(t, s.timerAt)
+	heap.Fix(t, int(s.timerAt))
 }
 
 // sooner moves the session's next look forward if due is earlier.
@@ -57,7 +57,7 @@ func (t *timers) sooner(s *session, due int64) {
 
 func (t *timers) remove(s *session) {
 	if s.timerAt >= 0 {
-		heap.Remove(t, s.timerAt)
+		heap.Remove(t, int(s.timerAt))
 	}
 }
 

@@ -1,0 +1,239 @@
+package stream
+
+import (
+	"testing"
+	"unsafe"
+
+	"github.com/tickcast/tickcast/pkg/backpressure"
+	"github.com/tickcast/tickcast/pkg/codec"
+	"github.com/tickcast/tickcast/pkg/market"
+	"github.com/tickcast/tickcast/pkg/subscribe"
+)
+
+// A recorder is a wire that keeps the frames it was sent, until it is stalled.
+type recorder struct {
+	s       *session
+	frames  []string
+	memory  []*byte // where each was
+	stalled bool
+	closed  int
+}
+
+func (w *recorder) Send(m *message) bool {
+	frame := w.s.sh.framer.frame(m, w.s.deflate)
+	w.frames, w.memory = append(w.frames, string(frame)), append(w.memory, &frame[0])
+	return !w.stalled
+}
+func (w *recorder) Waiting() int             { return 0 }
+func (w *recorder) Kernel() kernelView       { return kernelView{} }
+func (w *recorder) Close(code int, _ string) { w.closed = code }
+
+// A handShard is driven by the test, turn by turn.
+type handShard struct {
+	*shard
+	t     *testing.T
+	tapes map[string]*tape
+	seq   int64
+}
+
+func newHandShard(t *testing.T, cfg Config) *handShard {
+	cfg.Shards = 1
+	cfg = cfg.withDefaults()
+	sh := newShard(0, &cfg, newClock())
+	sh.inbox.wake = func() {}
+	sh.gone = func() {}
+	sh.readClock()
+	h := &handShard{shard: sh, t: t, tapes: map[string]*tape{}}
+	for i, symbol := range []string{"A", "B", "C", "D"} {
+		s := market.Stream{Channel: market.ChannelTrade, Symbol: symbol}
+		h.tapes[symbol] = &tape{id: subscribe.MakeID(i, s.Channel), stream: s}
+	}
+	return h
+}
+
+// subscriber opens a session on the symbols, past its hello.
+func (h *handShard) subscriber(enc codec.Encoding, p backpressure.Policy, symbols ...string) *recorder {
+	s := &session{sh: h.shard, nth: uint64(len(h.sessions)), enc: enc, deflate: true}
+	w := &recorder{s: s}
+	s.wire = w
+	s.open()
+	for _, symbol := range symbols {
+		h.index.Add(&s.set, h.tapes[symbol].id, option{policy: p})
+	}
+	h.step()
+	w.frames, w.memory = nil, nil
+	return w
+}
+
+// publish gives n trades of the symbol to whoever wants them.
+func (h *handShard) publish(symbol string, n int) {
+	t := h.tapes[symbol]
+	var body []byte
+	for range n {
+		h.seq++
+		var err error
+		if body, err = codec.AppendTrade(body, &market.Trade{Symbol: symbol, Seq: h.seq, Time: h.seq, Price: 1, Size: 1, ID: "0123456789"}); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	c, _, err := codec.ParseChunk(t.stream, body)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	c.Stream = uint32(t.id)
+	h.inbox.put(item{tape: t, chunk: c})
+}
+
+// step takes a turn in which a flush is due.
+func (h *handShard) step() {
+	h.now += int64(h.cfg.BatchEvery)
+	h.turn()
+}
+
+// TestAlikeSessionsShareFrames states which sessions get one frame: those with the same
+// subscriptions, encoding and compression, and no backlog.
+func TestAlikeSessionsShareFrames(t *testing.T) {
+	h := newHandShard(t, Config{})
+	a := h.subscriber(codec.MsgPack, backpressure.DropOldest, "A", "B")
+	b := h.subscriber(codec.MsgPack, backpressure.Aggregate, "B", "A")
+	text := h.subscriber(codec.JSON, backpressure.DropOldest, "A", "B")
+	text2 := h.subscriber(codec.JSON, backpressure.DropOldest, "A", "B")
+	less := h.subscriber(codec.MsgPack, backpressure.DropOldest, "A")
+	plain := h.subscriber(codec.MsgPack, backpressure.DropOldest, "A", "B")
+	plain.s.deflate = false
+	plain2 := h.subscriber(codec.MsgPack, backpressure.DropOldest, "A", "B")
+	plain2.s.deflate = false
+	behind := h.subscriber(codec.MsgPack, backpressure.DropOldest, "A", "B")
+	behind.stalled = true
+	asked := h.subscriber(codec.MsgPack, backpressure.DropOldest, "A", "B")
+
+	h.publish("A", 20)
+	h.step()
+	h.publish("B", 20)
+	h.publish("A", 1)
+	asked.s.control(codec.AppendPong(nil, nil, 1))
+	h.step()
+
+	for _, tt := range []struct {
+		name   string
+		of, as *recorder
+		want   bool
+	}{
+		{"same symbols in another order and under another policy", b, a, true},
+		{"both in JSON", text2, text, true},
+		{"both plain", plain2, plain, true},
+		{"another encoding", text, a, false},
+		{"another symbol", less, a, false},
+		{"no compression", plain, a, false},
+		{"an answer between the ticks", asked, a, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.of.memory[1] == tt.as.memory[1]; got != tt.want {
+				t.Errorf("one frame for both: %v, want %v", got, tt.want)
+			}
+		})
+	}
+
+	behind.s.passedOn()
+	h.step()
+	if n := len(behind.frames); n != 2 {
+		t.Fatalf("the session behind got %d frames, want 2", n)
+	}
+	if behind.frames[1] != a.frames[1] {
+		t.Error("the session behind got other bytes than the others in the end")
+	}
+	if n := len(h.kinds); n != 3 {
+		t.Errorf("%d kinds of session, want 3: two symbols, two in JSON, one", n)
+	}
+	for len(h.sessions) > 0 {
+		h.sessions[0].gone()
+	}
+	if len(h.kinds) != 0 || len(h.timers) != 0 {
+		t.Errorf("%d kinds and %d timers stay when all sessions are gone", len(h.kinds), len(h.timers))
+	}
+}
+
+// TestNodeMemory states that sessions that never read hold no more together than the node
+// allows, that the worst give first, and that one that reads gives nothing.
+func TestNodeMemory(t *testing.T) {
+	for _, policy := range []backpressure.Policy{backpressure.DropOldest, backpressure.Aggregate, backpressure.DropNewest, backpressure.Disconnect} {
+		t.Run(policy.String(), func(t *testing.T) {
+			const limit = 8 << 20
+			h := newHandShard(t, Config{NodePendingBytes: limit})
+			healthy := h.subscriber(codec.MsgPack, policy, "A", "B", "C", "D")
+			modest := h.subscriber(codec.MsgPack, policy, "D")
+			modest.stalled = true
+			var stalled []*recorder
+			for range 30 {
+				w := h.subscriber(codec.MsgPack, policy, "A", "B", "C")
+				w.stalled = true
+				stalled = append(stalled, w)
+			}
+			most := 0
+			for range 300 {
+				for _, symbol := range []string{"A", "B", "C"} {
+					h.publish(symbol, 10)
+				}
+				if h.seq%1000 == 0 {
+					h.publish("D", 1)
+				}
+				h.step()
+				held := 0
+				for _, s := range h.sessions {
+					if !s.ending() {
+						held += s.footprint()
+					}
+				}
+				most = max(most, held)
+			}
+			if most > limit {
+				t.Errorf("%d bytes held, want at most %d", most, limit)
+			}
+			if most < limit/2 {
+				t.Errorf("no more than %d bytes were ever held: the test shows nothing", most)
+			}
+			for _, w := range []*recorder{healthy, modest} {
+				if w.s.total.dropped+w.s.total.aggregated > 0 || w.s.ending() {
+					t.Errorf("one that held little lost %+v", w.s.total)
+				}
+			}
+			gave := 0
+			for _, w := range stalled {
+				if w.s.total.dropped+w.s.total.aggregated > 0 || w.s.ending() {
+					gave++
+				}
+			}
+			if gave == 0 {
+				t.Error("none of those that held the most gave anything")
+			}
+		})
+	}
+}
+
+// TestIntervalSpreadsSessions states that sessions with the same interval that begin at the
+// same moment are not all served at the same moment.
+func TestIntervalSpreadsSessions(t *testing.T) {
+	const every, sessions = 1000, 1000
+	var tenth [10]int
+	for nth := range uint64(sessions) {
+		s := session{nth: nth}
+		at := s.phase(every)
+		if at < 1 || at > every {
+			t.Fatalf("session %d begins at %d of %d", nth, at, every)
+		}
+		tenth[(at-1)*10/every]++
+	}
+	for i, n := range tenth {
+		if n < sessions/20 || n > sessions/5 {
+			t.Errorf("%d of %d sessions in tenth %d of the interval", n, sessions, i)
+		}
+	}
+}
+
+// TestIdleSessionIsSmall keeps the target of 600 bytes for an idle connection in reach: the
+// rest goes to its Conn, its place in the lists, and its address in words.
+func TestIdleSessionIsSmall(t *testing.T) {
+	if n := unsafe.Sizeof(session{}); n > 384 {
+		t.Errorf("a session takes %d bytes", n)
+	}
+}
