@@ -2,6 +2,7 @@ package stream
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -192,7 +193,9 @@ func (w *gwsWire) writeLoop() {
 				messagePool.Put(o.msg)
 			}
 			if err != nil {
-				_ = w.net.abort()
+				if !errors.Is(err, gws.ErrConnClosed) { // else a close frame is on its way out
+					_ = w.net.abort()
+				}
 				return
 			}
 			w.s.sh.do(w.s.passedOn)
