@@ -9,23 +9,23 @@ import (
 )
 
 // benchChunks makes rounds of chunks of five ticks, one of each of the streams a round.
-func benchChunks(ch market.Channel, streams, rounds int) (chunks []*codec.Chunk, names []market.Stream) {
+func benchChunks(ch market.Channel, streams, rounds int) (chunks []*codec.Chunk) {
 	const ticks = 5
 	for r := range rounds {
 		for i := range streams {
 			s := market.Stream{Channel: ch, Symbol: fmt.Sprintf("SYM%d", i)}
 			c, _ := testChunk(s, uint32(i), int64(1e9+r*ticks), ticks, 8)
-			chunks, names = append(chunks, c), append(names, s)
+			chunks = append(chunks, c)
 		}
 	}
-	return chunks, names
+	return chunks
 }
 
 // BenchmarkHealthy is a session that is sent all it wants at each step: ten chunks.
 func BenchmarkHealthy(b *testing.B) {
 	for _, enc := range []codec.Encoding{codec.MsgPack, codec.JSON} {
 		b.Run(enc.String(), func(b *testing.B) {
-			chunks, names := benchChunks(market.ChannelTrade, 10, 1)
+			chunks := benchChunks(market.ChannelTrade, 10, 1)
 			var q Queue
 			q.Init(enc, 1<<20)
 			buf := make([]byte, 0, codec.MaxBatchBytes)
@@ -34,8 +34,8 @@ func BenchmarkHealthy(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				now++
-				for i, c := range chunks {
-					q.Push(c, names[i], DropOldest, now)
+				for _, c := range chunks {
+					q.Push(c, DropOldest, now)
 				}
 				batch.Reset(enc, buf)
 				q.Fill(&batch, codec.MaxBatchBytes)
@@ -54,7 +54,7 @@ func BenchmarkStuck(b *testing.B) {
 		if p == Conflate {
 			ch = market.ChannelQuote
 		}
-		chunks, names := benchChunks(ch, 50, 200)
+		chunks := benchChunks(ch, 50, 200)
 		for _, budget := range []int{64 << 10, 256 << 10, 1 << 20} {
 			b.Run(fmt.Sprintf("%v/%dKiB", p, budget>>10), func(b *testing.B) {
 				var q Queue
@@ -65,7 +65,7 @@ func BenchmarkStuck(b *testing.B) {
 					if i == len(chunks) {
 						q, i = Queue{enc: q.enc, budget: budget}, 0
 					}
-					q.Push(chunks[i], names[i], p, 1)
+					q.Push(chunks[i], p, 1)
 					i++
 				}
 				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N), "ns/chunk")
@@ -82,7 +82,7 @@ func BenchmarkHold(b *testing.B) {
 			ch = market.ChannelQuote
 		}
 		b.Run(p.String(), func(b *testing.B) {
-			chunks, names := benchChunks(ch, 10, 20)
+			chunks := benchChunks(ch, 10, 20)
 			var h Hold
 			h.Init(codec.MsgPack, 1<<20)
 			buf := make([]byte, 0, codec.MaxBatchBytes)
@@ -91,8 +91,8 @@ func BenchmarkHold(b *testing.B) {
 			var batch codec.Batch
 			b.ReportAllocs()
 			for b.Loop() {
-				for i, c := range chunks {
-					h.Add(c, names[i], p)
+				for _, c := range chunks {
+					h.Add(c, p)
 				}
 				h.Release(&q, 1)
 				batch.Reset(codec.MsgPack, buf)

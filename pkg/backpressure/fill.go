@@ -97,9 +97,9 @@ func split(it item, e codec.Encoding, room, least int) (front, back item) {
 		panic(fmt.Sprintf("backpressure: front of %v: %v", it.stream(), err))
 	}
 	c.Stream = it.chunk.Stream
-	front.chunk, front.size = c, len(c.In(e))
+	front.chunk, front.size = c, int32(len(c.In(e)))
 	back.chunk = it.chunk.From(c.Last + 1)
-	back.size = len(back.chunk.In(e))
+	back.size = int32(len(back.chunk.In(e)))
 	return front, back
 }
 

@@ -20,9 +20,8 @@ func (h *Hold) Init(enc codec.Encoding, budget int) {
 	h.q.eager = true
 }
 
-// Add holds the ticks of c back, which belong to stream s and are to be queued under
-// policy p, and keeps c.
-func (h *Hold) Add(c *codec.Chunk, s market.Stream, p Policy) Outcome { return h.q.Push(c, s, p, 0) }
+// Add holds the ticks of c back, which are to be queued under policy p, and keeps c.
+func (h *Hold) Add(c *codec.Chunk, p Policy) Outcome { return h.q.Push(c, p, 0) }
 
 // Gap holds a gap event of s back, in its place among the events of s: see [Queue.Gap].
 func (h *Hold) Gap(s market.Stream, id uint32, from, to int64, r codec.Reason) {

@@ -28,7 +28,7 @@ func TestHold(t *testing.T) {
 				p.seq[l]++
 				s := market.Stream{Channel: tt.ch, Symbol: string(l)}
 				c, _ := testChunk(s, uint32(l), p.seq[l], 1, 0)
-				h.Add(c, s, tt.policy)
+				h.Add(c, tt.policy)
 			}
 			if held := h.Bytes(); h.Empty() || held == 0 {
 				t.Errorf("%d bytes are held", held)
@@ -52,7 +52,7 @@ func TestHoldMelts(t *testing.T) {
 	c, _ := testChunk(s, 'a', 1, 20, 0)
 	h.Init(codec.MsgPack, len(c.Bytes)/2)
 	p := newPusher(market.ChannelTrade, 100)
-	if o := h.Add(c, s, DropOldest); o.Dropped != 17 || h.Bytes() > len(c.Bytes)/4 {
+	if o := h.Add(c, DropOldest); o.Dropped != 17 || h.Bytes() > len(c.Bytes)/4 {
 		t.Errorf("outcome %+v, %d bytes held", o, h.Bytes())
 	}
 	h.Release(&p.q, 1)
@@ -72,7 +72,7 @@ func TestReleaseStream(t *testing.T) {
 	for seq := int64(1); seq <= 3; seq++ {
 		for _, s := range []market.Stream{a, b} {
 			c, _ := testChunk(s, uint32(s.Symbol[0]), seq, 1, 0)
-			h.Add(c, s, Conflate)
+			h.Add(c, Conflate)
 		}
 		if seq == 2 {
 			h.ReleaseStream('a', &p.q, 1)

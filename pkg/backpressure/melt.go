@@ -24,7 +24,7 @@ func (q *Queue) melt(o *Outcome) {
 		loose := 0
 		for i := range q.st.items {
 			if it := &q.st.items[i]; q.sheds(it) {
-				loose += it.size
+				loose += int(it.size)
 			}
 		}
 		target := min((counted-loose+q.budget)/2, q.budget-q.budget/5)
@@ -54,7 +54,7 @@ func (q *Queue) settle(excess int, o *Outcome) {
 		}
 		before := q.bytes
 		q.shed(it, excess, o)
-		excess -= it.size - (q.bytes - before)
+		excess -= int(it.size) - (q.bytes - before)
 	})
 }
 
@@ -64,7 +64,7 @@ func (q *Queue) rebuild(put func(item)) {
 	all, waiting := st.items, st.items[st.head:]
 	st.items, st.spare = st.spare[:0], nil
 	st.head, st.epoch = 0, 0
-	q.bytes, q.owed, q.answers = 0, 0, 0
+	q.bytes, q.owed, st.answers = 0, 0, 0
 	clear(st.lanes)
 	for _, it := range waiting {
 		if it.chunk != nil || it.event != nil {
@@ -80,7 +80,7 @@ func (q *Queue) rebuild(put func(item)) {
 func (q *Queue) shed(it item, excess int, o *Outcome) {
 	c := it.chunk
 	var rest *codec.Chunk
-	if need := excess + q.gapBytes(it.symbol); it.size > need {
+	if need := excess + int(q.gapBytes(c.Symbol)); int(it.size) > need {
 		n, _ := fit(c, q.enc, need-1, 0)
 		rest = c.From(c.First + int64(n) + 1)
 	}
@@ -91,7 +91,7 @@ func (q *Queue) shed(it item, excess int, o *Outcome) {
 	o.Dropped += c.N - kept
 	q.place(q.gapItem(it.stream(), c.Stream, c.First, last, codec.ReasonSlow, it.at), o)
 	if rest != nil {
-		it.chunk, it.size = rest, len(rest.In(q.enc))
+		it.chunk, it.size = rest, q.sizeOf(rest)
 		q.place(it, o)
 	}
 }
@@ -115,7 +115,7 @@ func (q *Queue) place(it item, o *Outcome) {
 	if q.conflates(&it) && it.chunk.N > 1 {
 		o.Conflated += it.chunk.N - 1
 		it.chunk = it.chunk.From(it.chunk.Last)
-		it.size = len(it.chunk.In(q.enc))
+		it.size = q.sizeOf(it.chunk)
 	}
 	if l, ok := st.lanes[id]; ok {
 		prev, near := &st.items[l.last], l.epoch == st.epoch
@@ -133,7 +133,7 @@ func (q *Queue) place(it item, o *Outcome) {
 		case near:
 			was := prev.size
 			if q.sum(prev, &it, o) {
-				q.bytes += prev.size - was
+				q.bytes += int(prev.size - was)
 				return
 			}
 		}
@@ -150,7 +150,7 @@ func (q *Queue) place(it item, o *Outcome) {
 
 // put replaces an item that is counted in bytes.
 func (q *Queue) put(at *item, it item) {
-	q.bytes += it.size - at.size
+	q.bytes += int(it.size - at.size)
 	*at = it
 }
 

@@ -101,11 +101,11 @@ func (ss *session) push(f *feeder) {
 	}
 	if f.hold {
 		f.held = append(f.held, log...)
-		ss.total.Add(ss.h.Add(c, f.s, f.policy))
+		ss.total.Add(ss.h.Add(c, f.policy))
 		return
 	}
 	ss.record(f, log)
-	ss.total.Add(ss.q.Push(c, f.s, f.policy, ss.now))
+	ss.total.Add(ss.q.Push(c, f.policy, ss.now))
 }
 
 // backfill queues trades that are owed: none of them may go.
@@ -122,7 +122,7 @@ func (ss *session) backfill(f *feeder) {
 		log = append(log, entry{event: ev, seq: c.First + int64(i), owed: true})
 	}
 	ss.record(f, log)
-	ss.q.Backfill(c, f.s, ss.now)
+	ss.q.Backfill(c, ss.now)
 }
 
 // squeeze takes memory from the queue and gives it back.
@@ -247,11 +247,11 @@ func (ss *session) checkInside(q *Queue) {
 	}
 	size, counted, at := 0, 0, int64(0)
 	for _, it := range q.st.items[q.st.head:] {
-		size += it.size
+		size += int(it.size)
 		if !it.owed {
-			counted += it.size
+			counted += int(it.size)
 		}
-		if it.chunk != nil && it.size != len(it.chunk.In(q.enc)) {
+		if it.chunk != nil && int(it.size) != len(it.chunk.In(q.enc)) {
 			ss.Fatalf("chunk of %d bytes counts %d", len(it.chunk.In(q.enc)), it.size)
 		}
 		if it.at != 0 && it.at < at {
@@ -293,9 +293,9 @@ func checkKeeps(rt *rapid.T, enc codec.Encoding, policy Policy) {
 		for _, ev := range events {
 			pushed = append(pushed, say([]codec.Event{ev}))
 		}
-		q.Push(c, s, policy, 1)
+		q.Push(c, policy, 1)
 		tick = max(tick, len(c.From(c.Last).In(enc))+1)
-		gaps = streams * q.gapBytes(s.Symbol)
+		gaps = streams * int(q.gapBytes(s.Symbol))
 		if q.Bytes() > q.budget+gaps {
 			rt.Fatalf("%d bytes in a budget of %d", q.Bytes(), q.budget)
 		}

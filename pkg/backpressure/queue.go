@@ -30,12 +30,11 @@ func (o *Outcome) Add(p Outcome) {
 // A Queue holds what one session has yet to be sent, in order. The zero value must be
 // given to Init. While nothing waits it is a few words and owns no storage.
 type Queue struct {
-	st      *state // nil while nothing waits
-	bytes   int    // of all that waits
-	owed    int    // of those, what does not count against the budget
-	answers int    // of those, control records
-	budget  int
-	enc     codec.Encoding
+	st     *state // nil while nothing waits
+	bytes  int    // of all that waits
+	owed   int    // of those, what does not count against the budget
+	budget int
+	enc    codec.Encoding
 
 	eager    bool // a Hold's: merges what comes at once, not only when it melts
 	over     bool
@@ -50,6 +49,8 @@ type state struct {
 	limit int   // bytes that the next melt waits for
 	now   int64 // of the latest push
 
+	answers int // bytes of control records
+
 	open map[uint32]*codec.Gap // by stream: what a refusal may still extend
 
 	// melt
@@ -63,9 +64,8 @@ type state struct {
 type item struct {
 	chunk  *codec.Chunk
 	event  *event
-	symbol string
 	at     int64 // now when its place in the queue was taken
-	size   int   // bytes; what was added to Queue.bytes for it
+	size   int32 // bytes; what was added to Queue.bytes for it
 	policy Policy
 	owed   bool // outside the budget, and never touched by a melt
 }
@@ -88,16 +88,16 @@ var states = sync.Pool{New: func() any { return new(state) }}
 // Init makes q an empty queue of a session that is sent enc. The budget is in bytes.
 func (q *Queue) Init(enc codec.Encoding, budget int) { *q = Queue{enc: enc, budget: budget} }
 
-// Push queues the ticks of c, which belong to stream s, and keeps c. A policy that the
+// Push queues the ticks of c, and keeps c. A policy that the
 // channel does not allow counts as the channel's default. now is the caller's clock, for
 // OldestAt alone.
-func (q *Queue) Push(c *codec.Chunk, s market.Stream, p Policy, now int64) Outcome {
+func (q *Queue) Push(c *codec.Chunk, p Policy, now int64) Outcome {
 	if !p.Allows(c.Channel) {
 		p = Default(c.Channel)
 	}
 	q.wake().now = now
-	it := item{chunk: c, symbol: s.Symbol, policy: p, at: now, size: len(c.In(q.enc))}
-	if q.counted()+it.size > q.budget || q.eager || q.refusing || q.full {
+	it := item{chunk: c, policy: p, at: now, size: q.sizeOf(c)}
+	if q.counted()+int(it.size) > q.budget || q.eager || q.refusing || q.full {
 		return q.admit(it)
 	}
 	q.append(it)
@@ -119,16 +119,16 @@ func (q *Queue) Control(rec []byte) {
 	}
 	st := q.wake()
 	clear(st.open) // a gap must not come to cover what is pushed after this record
-	q.append(item{event: &event{rec: own}, at: st.now, size: len(own), owed: true})
+	q.append(item{event: &event{rec: own}, at: st.now, size: int32(len(own)), owed: true})
 }
 
-// Backfill queues ticks of stream s that the session is owed, such as a history it asked
+// Backfill queues ticks that the session is owed, such as a history it asked
 // for: they are never dropped and do not count against the budget. It keeps c.
-func (q *Queue) Backfill(c *codec.Chunk, s market.Stream, now int64) {
+func (q *Queue) Backfill(c *codec.Chunk, now int64) {
 	st := q.wake()
 	clear(st.open)
 	st.now = now
-	q.append(item{chunk: c, symbol: s.Symbol, at: now, size: len(c.In(q.enc)), owed: true})
+	q.append(item{chunk: c, at: now, size: q.sizeOf(c), owed: true})
 }
 
 // Gap queues a gap event of stream s, whose id is that of its chunks, behind what waits.
@@ -144,7 +144,12 @@ func (q *Queue) Gap(s market.Stream, id uint32, from, to int64, r codec.Reason) 
 func (q *Queue) Bytes() int { return q.bytes }
 
 // AnswerBytes returns how many of those are control records.
-func (q *Queue) AnswerBytes() int { return q.answers }
+func (q *Queue) AnswerBytes() int {
+	if q.st == nil {
+		return 0
+	}
+	return q.st.answers
+}
 
 // counted is what the budget bounds.
 func (q *Queue) counted() int { return q.bytes - q.owed }
@@ -200,7 +205,7 @@ func (q *Queue) Clear() {
 	if q.st == nil {
 		return
 	}
-	q.bytes, q.owed, q.answers = 0, 0, 0
+	q.bytes, q.owed, q.st.answers = 0, 0, 0
 	clear(q.st.items[q.st.head:])
 	q.rest()
 }
@@ -277,15 +282,18 @@ func (q *Queue) append(it item) {
 }
 
 // count adds n bytes of an item, or takes them off.
-func (q *Queue) count(it *item, n int) {
-	q.bytes += n
+func (q *Queue) count(it *item, n int32) {
+	q.bytes += int(n)
 	if it.owed {
-		q.owed += n
+		q.owed += int(n)
 		if it.chunk == nil {
-			q.answers += n
+			q.st.answers += int(n)
 		}
 	}
 }
+
+// sizeOf is what a chunk takes in the queue's encoding: less than 2 GiB, as messages are.
+func (q *Queue) sizeOf(c *codec.Chunk) int32 { return int32(len(c.In(q.enc))) }
 
 // admit queues an item that may not fit.
 func (q *Queue) admit(it item) (o Outcome) {
@@ -301,11 +309,11 @@ func (q *Queue) admit(it item) (o Outcome) {
 	case it.policy == DropNewest && q.refusing:
 		q.refuse(it, &o)
 	default:
-		if q.counted()+it.size > q.st.limit {
+		if q.counted()+int(it.size) > q.st.limit {
 			q.melt(&o)
 		}
 		switch {
-		case q.counted()+it.size <= q.budget:
+		case q.counted()+int(it.size) <= q.budget:
 			q.add(it, &o)
 		case it.policy == DropNewest:
 			q.over, q.refusing = true, true
@@ -349,27 +357,27 @@ func (q *Queue) refuse(it item, o *Outcome) {
 
 func (q *Queue) gapItem(s market.Stream, id uint32, from, to int64, r codec.Reason, at int64) item {
 	g := &codec.Gap{Stream: s, From: from, To: to, Reason: r}
-	return item{event: &event{stream: id, gap: g}, symbol: s.Symbol, at: at, size: q.gapBytes(s.Symbol)}
+	return item{event: &event{stream: id, gap: g}, at: at, size: q.gapBytes(s.Symbol)}
 }
 
 // gapBytes and sumBytes estimate what an event will take, the same all the time it waits.
-func (q *Queue) gapBytes(symbol string) int {
+func (q *Queue) gapBytes(symbol string) int32 {
 	if q.enc == codec.JSON {
-		return 64 + len(symbol)
+		return 64 + int32(len(symbol))
 	}
-	return 40 + len(symbol)
+	return 40 + int32(len(symbol))
 }
 
-func (q *Queue) sumBytes(symbol string) int {
+func (q *Queue) sumBytes(symbol string) int32 {
 	if q.enc == codec.JSON {
-		return 160 + len(symbol)
+		return 160 + int32(len(symbol))
 	}
-	return 92 + len(symbol)
+	return 92 + int32(len(symbol))
 }
 
 // stream names the stream of a chunk.
 func (it *item) stream() market.Stream {
-	return market.Stream{Channel: it.chunk.Channel, Symbol: it.symbol}
+	return market.Stream{Channel: it.chunk.Channel, Symbol: it.chunk.Symbol}
 }
 
 // conflates reports that only the newest tick of the item's stream matters.

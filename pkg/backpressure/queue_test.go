@@ -52,7 +52,7 @@ func (p *pusher) push(letters string, policy Policy) (o Outcome) {
 		p.seq[l]++
 		s := market.Stream{Channel: p.ch, Symbol: string(l)}
 		c, _ := testChunk(s, uint32(l), p.seq[l], 1, 0)
-		o.Add(p.q.Push(c, s, policy, p.seq[l]))
+		o.Add(p.q.Push(c, policy, p.seq[l]))
 	}
 	return o
 }
@@ -209,7 +209,7 @@ func TestVolumeThatNoFloatHolds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		q.Push(c, s, Aggregate, 1)
+		q.Push(c, Aggregate, 1)
 	}
 	events, err := fill(&q, 0)
 	if got, want := say(events), "a1 a2 a3 a4"; err != nil || got != want {
@@ -231,7 +231,7 @@ func TestLongChunk(t *testing.T) {
 			for i, ev := range events {
 				tp.entries = append(tp.entries, entry{event: ev, seq: int64(i + 1)})
 			}
-			q.Push(c, s, DropOldest, 1)
+			q.Push(c, DropOldest, 1)
 			batches := 0
 			for ; !q.Empty(); batches++ {
 				got, err := fill(&q, 0)
@@ -308,7 +308,7 @@ func TestHealthySessionAllocatesNothing(t *testing.T) {
 	step := func() {
 		for range 10 {
 			now++
-			q.Push(c, s, DropOldest, now)
+			q.Push(c, DropOldest, now)
 		}
 		b.Reset(codec.MsgPack, buf)
 		q.Fill(&b, codec.MaxBatchBytes)

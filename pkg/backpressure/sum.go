@@ -12,7 +12,7 @@ func (q *Queue) sum(at, next *item, o *Outcome) bool {
 	if !at.sums() || next != nil && !(next.sums() && at.last()+1 == next.first()) {
 		return false
 	}
-	total := market.Aggregate{Symbol: at.symbol}
+	total := market.Aggregate{Symbol: at.symbol()}
 	n := at.addTo(&total)
 	if next != nil {
 		n += next.addTo(&total)
@@ -23,7 +23,7 @@ func (q *Queue) sum(at, next *item, o *Outcome) bool {
 	o.Aggregated += n
 	if at.event == nil {
 		at.event = &event{stream: at.chunk.Stream, sum: new(market.Aggregate)}
-		at.chunk, at.size = nil, q.sumBytes(at.symbol)
+		at.chunk, at.size = nil, q.sumBytes(total.Symbol)
 	}
 	*at.event.sum = total
 	return true
@@ -35,6 +35,13 @@ func (it *item) sums() bool {
 		return it.policy == Aggregate
 	}
 	return it.event.sum != nil
+}
+
+func (it *item) symbol() string {
+	if it.chunk != nil {
+		return it.chunk.Symbol
+	}
+	return it.event.sum.Symbol
 }
 
 func (it *item) first() int64 {

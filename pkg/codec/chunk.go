@@ -12,6 +12,7 @@ import (
 type Chunk struct {
 	Stream      uint32 // the node's dense id for the stream; the node sets it before it shares the chunk
 	Channel     market.Channel
+	Symbol      string
 	First, Last int64  // seqs, both included, no hole between
 	N           int    // ticks
 	Bytes       []byte // N msgpack records
@@ -28,7 +29,7 @@ type Chunk struct {
 // which is otherwise 0, and lies before the
 // first tick's. The chunk aliases body. The error is [ErrMalformed].
 func ParseChunk(s market.Stream, body []byte) (c *Chunk, reset int64, err error) {
-	c = &Chunk{Channel: s.Channel}
+	c = &Chunk{Channel: s.Channel, Symbol: s.Symbol}
 	start := 0
 	for i := 0; i < len(body); {
 		h, n, err := NextTick(body[i:])
@@ -97,9 +98,31 @@ func (c *Chunk) From(seq int64) *Chunk {
 		}
 	}
 	return &Chunk{
-		Stream: c.Stream, Channel: c.Channel,
+		Stream: c.Stream, Channel: c.Channel, Symbol: c.Symbol,
 		First: seq, Last: c.Last, N: int(c.Last - seq + 1),
 		Bytes: c.Bytes[i:], last: c.last - i,
+	}
+}
+
+// Join makes one chunk of several of one stream, each of which begins with the seq after
+// the last of the one before. Their bytes are copied.
+func Join(chunks []*Chunk) *Chunk {
+	first, last := chunks[0], chunks[len(chunks)-1]
+	size := 0
+	for _, c := range chunks {
+		size += len(c.Bytes)
+	}
+	bytes := make([]byte, 0, size)
+	for i, c := range chunks {
+		if i > 0 && (c.Stream != first.Stream || c.First != chunks[i-1].Last+1) {
+			panic(fmt.Sprintf("codec: join of stream %d to %d and %d from %d", first.Stream, chunks[i-1].Last, c.Stream, c.First))
+		}
+		bytes = append(bytes, c.Bytes...)
+	}
+	return &Chunk{
+		Stream: first.Stream, Channel: first.Channel, Symbol: first.Symbol,
+		First: first.First, Last: last.Last, N: int(last.Last - first.First + 1),
+		Bytes: bytes, last: size - len(last.Bytes) + last.last,
 	}
 }
 

@@ -148,3 +148,35 @@ func TestAChunkIsTranslatedOnceForAll(t *testing.T) {
 		t.Error("msgpack was copied")
 	}
 }
+
+// TestJoinUndoesFrom states that the parts of a chunk, joined, are that chunk again.
+func TestJoinUndoesFrom(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		var seqs []int64
+		for i := range rapid.IntRange(1, 20).Draw(rt, "ticks") {
+			seqs = append(seqs, int64(250+i))
+		}
+		whole, _, err := ParseChunk(testStream, trades(t, seqs...))
+		if err != nil {
+			rt.Fatal(err)
+		}
+		whole.Stream = 5
+		var parts []*Chunk
+		for from := whole.First; from <= whole.Last; {
+			to := rapid.Int64Range(from, whole.Last).Draw(rt, "last of part")
+			part, _, err := ParseChunk(testStream, trades(t, seqs[from-whole.First:to-whole.First+1]...))
+			if err != nil {
+				rt.Fatal(err)
+			}
+			part.Stream = 5
+			parts = append(parts, part)
+			from = to + 1
+		}
+		got := Join(parts)
+		if got.First != whole.First || got.Last != whole.Last || got.N != whole.N || got.Stream != whole.Stream ||
+			got.Channel != whole.Channel || got.Symbol != whole.Symbol ||
+			string(got.Bytes) != string(whole.Bytes) || string(got.LastRecord()) != string(whole.LastRecord()) {
+			rt.Fatalf("joined %+v, want %+v", got, whole)
+		}
+	})
+}

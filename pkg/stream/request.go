@@ -186,7 +186,7 @@ func (s *session) subscribeOne(t *tape, opt option, req *codec.Request) {
 	}
 	if s.set.Has(t.id) {
 		s.releaseStream(t.id) // what the old interval held back
-		if s.sh.index.Add(&s.set, t.id, opt) {
+		if s.sh.index.Add(s, t.id, opt) {
 			s.sh.name(t.id)
 			s.sh.in.want(t, s.sh.n, func(*tape, int64, *codec.Chunk) {})
 		}
@@ -216,7 +216,7 @@ func (s *session) granted(t *tape, last int64, tail *codec.Chunk, snapshot bool,
 	if !s.set.Has(t.id) { // a wildcard may have been granted meanwhile
 		s.begin(t, last, tail, snapshot, after)
 	}
-	s.sh.index.Add(&s.set, t.id, opt)
+	s.sh.index.Add(s, t.id, opt)
 }
 
 // begin sends what comes before a stream's first live event: its snapshot, or what the
@@ -240,7 +240,7 @@ func (s *session) resume(t *tape, tail *codec.Chunk, after int64) {
 	if tail.First > after+1 {
 		s.queue.Gap(t.stream, uint32(t.id), after+1, tail.First-1, codec.ReasonHistory)
 	}
-	s.count(s.queue.Push(tail.From(after+1), t.stream, s.sh.cfg.Policies[market.ChannelTrade], s.sh.now))
+	s.count(s.queue.Push(tail.From(after+1), s.sh.cfg.Policies[market.ChannelTrade], s.sh.now))
 	s.mark()
 }
 
@@ -298,9 +298,9 @@ func (s *session) grantedAll(ch market.Channel, tapes []tail, snapshot bool, aft
 	if s.set.All(ch) {
 		s.sh.unnameAll(ch) // asked for again: one count is enough
 	}
-	s.sh.index.AddAll(&s.set, ch, asked.opt, s.sh.unname)
+	s.sh.index.AddAll(s, ch, asked.opt, s.sh.unname)
 	for id := range asked.ended {
-		s.sh.index.Remove(&s.set, id)
+		s.sh.index.Remove(s, id)
 	}
 }
 
@@ -341,7 +341,7 @@ func (s *session) end(t *tape) bool {
 			return true
 		}
 	}
-	byName, byWildcard := s.sh.index.Remove(&s.set, t.id)
+	byName, byWildcard := s.sh.index.Remove(s, t.id)
 	if byName {
 		s.sh.unname(t.id)
 	}
@@ -370,7 +370,7 @@ func (s *session) endAll(ch market.Channel) (had bool) {
 		}
 		s.answered()
 	}
-	if s.sh.index.RemoveAll(&s.set, ch, func(id subscribe.ID) { had = true; s.sh.unname(id) }) {
+	if s.sh.index.RemoveAll(s, ch, func(id subscribe.ID) { had = true; s.sh.unname(id) }) {
 		s.sh.unnameAll(ch)
 		had = true
 	}

@@ -39,26 +39,28 @@ const closeWithin = 5 * time.Second
 // A session is one subscriber's connection, as its shard sees it. Thousands of them are
 // idle, so what only some need is behind pointers.
 type session struct {
+	// What every tick touches: one cache line.
+	queue   backpressure.Queue
 	sh      *shard
+	leaving *leaving // nil unless the session is to end
+	dirty   bool     // in the shard's list
+	busy    bool     // the wire has a message that it has not passed on
+	laden   bool     // in the shard's list of those whose memory is watched
+	slow    bool     // what a stat event says
+	closed  bool
+	deflate bool // both sides want permessage-deflate
+	enc     codec.Encoding
+
 	nth     uint64 // numbers the node's sessions
 	remote  string
 	opened  int64 // Unix seconds
 	wire    wire
 	at      int32 // in shard.sessions
 	timerAt int32 // in shard.timers; -1 = not there
-	enc     codec.Encoding
-	deflate bool // both sides want permessage-deflate
-
-	dirty  bool // in the shard's list
-	busy   bool // the wire has a message that it has not passed on
-	laden  bool // in the shard's list of those whose memory is watched
-	slow   bool // what a stat event says
-	closed bool
 
 	set   subscribe.Set[*session, option]
 	kind  *kind  // of its subscriptions at the last flush
 	asked *asked // nil when nothing is under way
-	queue backpressure.Queue
 	lanes []lane
 
 	sent      int64 // when something was last sent
@@ -67,9 +69,8 @@ type session struct {
 	stuckAt   int64 // since when the peer has taken no byte
 	waiting   int   // what it had not taken when it was last looked at; -1 = it was not
 
-	total   counters // since the connection opened
-	stats   *stats   // nil unless asked for
-	leaving *leaving // nil unless the session is to end
+	total counters // since the connection opened
+	stats *stats   // nil unless asked for
 }
 
 // asked is what a session has asked for and does not have yet.
@@ -98,6 +99,9 @@ type lane struct {
 	hold       backpressure.Hold
 }
 
+// Subscriptions is subscribe.Session's.
+func (s *session) Subscriptions() *subscribe.Set[*session, option] { return &s.set }
+
 // id names the session in hello, logs and /v1/sessions.
 func (s *session) id() string { return s.sh.node + "-" + strconv.FormatUint(s.nth, 10) }
 
@@ -109,7 +113,7 @@ func (s *session) open() {
 	sh := s.sh
 	s.at = int32(len(sh.sessions))
 	sh.sessions = append(sh.sessions, s)
-	s.timerAt, s.set.Owner = -1, s
+	s.timerAt = -1
 	s.queue.Init(s.enc, sh.cfg.PendingBytes)
 	s.sent = sh.now
 	sh.rec = codec.AppendHello(sh.rec[:0], &codec.Hello{
@@ -137,7 +141,7 @@ func (s *session) gone() {
 		}
 		s.asked = nil
 	}
-	sh.index.Clear(&s.set, sh.unname, sh.unnameAll)
+	sh.index.Clear(s, sh.unname, sh.unnameAll)
 	sh.leaveKind(s)
 	sh.timers.remove(s)
 	last := len(sh.sessions) - 1
@@ -162,16 +166,16 @@ func (s *session) mark() {
 }
 
 // push queues the ticks of c.
-func (s *session) push(t *tape, c *codec.Chunk, opt option) {
+func (s *session) push(c *codec.Chunk, opt option) {
 	if s.leaving != nil && s.leaving.closing != 0 {
 		return
 	}
 	if opt.intervalMS > 0 {
 		l := s.lane(opt)
-		s.count(l.hold.Add(c, t.stream, opt.policy))
+		s.count(l.hold.Add(c, opt.policy))
 		return
 	}
-	s.count(s.queue.Push(c, t.stream, opt.policy, s.sh.now))
+	s.count(s.queue.Push(c, opt.policy, s.sh.now))
 	s.mark()
 }
 

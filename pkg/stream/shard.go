@@ -39,6 +39,8 @@ type shard struct {
 	refs     map[subscribe.ID]int // sessions of this shard that name the stream
 	refsAll  [market.Channels]int // and those with a wildcard
 	sessions []*session
+	gathered []gathered // came since the last flush
+	place    []int32    // by tape.id, where in gathered it is, plus one
 	dirty    []*session // have something to send; emptied every flush
 	flushed  int64      // when the last flush was
 	flushes  uint64
@@ -171,27 +173,82 @@ func (sh *shard) turn() (wake int64) {
 	return wake
 }
 
-// route gives one item to everybody it is for.
+// route takes one item in its place. Ticks are gathered until a flush is due: then a stream's
+// ticks of one window are one chunk, and cost each of its sessions one step and not one each.
 func (sh *shard) route(it *item) {
 	switch {
-	case it.do != nil:
-		it.do()
 	case it.chunk != nil:
-		sh.publish(it.tape, it.chunk)
-	default:
+		sh.gather(it.tape, it.chunk)
+	case it.gap != nil:
+		sh.publishGathered()
 		sh.publishGap(it.tape, it.gap)
+	default:
+		sh.publishGathered() // what do begins must not see what came before it
+		it.do()
 	}
+}
+
+// gathered is what came of one stream since the last flush: chunks without a hole.
+type gathered struct {
+	tape   *tape
+	chunks []*codec.Chunk
+	bytes  int
+}
+
+// gatherBytesMax bounds a chunk that is made of others: what is dropped or queued in one
+// piece must be small against a budget.
+const gatherBytesMax = 16 << 10
+
+func (sh *shard) gather(t *tape, c *codec.Chunk) {
+	if id := int(t.id); id >= len(sh.place) {
+		sh.place = append(sh.place, make([]int32, id+1-len(sh.place))...)
+	}
+	if at := sh.place[t.id]; at > 0 {
+		g := &sh.gathered[at-1]
+		if c.First == g.chunks[len(g.chunks)-1].Last+1 && g.bytes+len(c.Bytes) <= gatherBytesMax {
+			g.chunks, g.bytes = append(g.chunks, c), g.bytes+len(c.Bytes)
+			return
+		}
+		sh.publishGathered()
+	}
+	n := len(sh.gathered)
+	if n < cap(sh.gathered) {
+		sh.gathered = sh.gathered[:n+1] // with the chunks slice that was there
+	} else {
+		sh.gathered = append(sh.gathered, gathered{})
+	}
+	g := &sh.gathered[n]
+	g.tape, g.chunks, g.bytes = t, append(g.chunks, c), len(c.Bytes)
+	sh.place[t.id] = int32(n + 1)
+}
+
+// publishGathered gives what was gathered to everybody it is for.
+func (sh *shard) publishGathered() {
+	for i := range sh.gathered {
+		g := &sh.gathered[i]
+		sh.place[g.tape.id] = 0
+		if len(sh.index.Named(g.tape.id)) > 0 || len(sh.index.Wild(g.tape.stream.Channel)) > 0 {
+			c := g.chunks[0]
+			if len(g.chunks) > 1 {
+				c = codec.Join(g.chunks)
+			}
+			sh.publish(g.tape, c)
+		}
+		clear(g.chunks)
+		g.tape, g.chunks = nil, g.chunks[:0]
+	}
+	sh.gathered = sh.gathered[:0]
 }
 
 func (sh *shard) publish(t *tape, c *codec.Chunk) {
 	named := sh.index.Named(t.id)
 	for i := range named {
-		named[i].Owner().push(t, c, named[i].Opt)
+		named[i].Owner.push(c, named[i].Opt)
 	}
 	wild := sh.index.Wild(t.stream.Channel)
 	for i := range wild {
-		if !wild[i].Excepts(t.id) {
-			wild[i].Owner().push(t, c, wild[i].Opt)
+		if !sh.index.Excepts(wild[i].Owner, t.id) {
+			wild[i].Owner.push(c, wild[i].Opt)
 		}
 	}
 }
@@ -199,12 +256,12 @@ func (sh *shard) publish(t *tape, c *codec.Chunk) {
 func (sh *shard) publishGap(t *tape, g *gap) {
 	named := sh.index.Named(t.id)
 	for i := range named {
-		named[i].Owner().pushGap(t, g, named[i].Opt)
+		named[i].Owner.pushGap(t, g, named[i].Opt)
 	}
 	wild := sh.index.Wild(t.stream.Channel)
 	for i := range wild {
-		if !wild[i].Excepts(t.id) {
-			wild[i].Owner().pushGap(t, g, wild[i].Opt)
+		if !sh.index.Excepts(wild[i].Owner, t.id) {
+			wild[i].Owner.pushGap(t, g, wild[i].Opt)
 		}
 	}
 }
@@ -212,12 +269,13 @@ func (sh *shard) publishGap(t *tape, g *gap) {
 // flush sends what waits, at most once per batching window: at once after a quiet time, and
 // in company under load. It returns when it is due again, 0 if nothing waits.
 func (sh *shard) flush() int64 {
-	if len(sh.dirty) == 0 {
+	if len(sh.dirty) == 0 && len(sh.gathered) == 0 {
 		return 0
 	}
 	if due := sh.flushed + int64(sh.cfg.BatchEvery); sh.now < due && sh.flushed > 0 {
 		return due
 	}
+	sh.publishGathered()
 	sh.flushed = sh.now
 	sh.flushes++
 	for i, s := range sh.dirty {

@@ -58,7 +58,7 @@ func (h *handShard) subscriber(enc codec.Encoding, p backpressure.Policy, symbol
 	s.wire = w
 	s.open()
 	for _, symbol := range symbols {
-		h.index.Add(&s.set, h.tapes[symbol].id, option{policy: p})
+		h.index.Add(s, h.tapes[symbol].id, option{policy: p})
 	}
 	h.step()
 	w.frames, w.memory = nil, nil

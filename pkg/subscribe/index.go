@@ -19,19 +19,21 @@ func MakeID(n int, ch market.Channel) ID { return ID(n)<<channelBits | ID(ch) }
 // Channel is the channel that the id was made for.
 func (id ID) Channel() market.Channel { return market.Channel(id & (1<<channelBits - 1)) }
 
-// A Slot is one subscription as a stream sees it: whose it is, and with which options.
-// T is the session, O its options for that stream.
-type Slot[T, O any] struct {
-	set *Set[T, O]
-	Opt O
-	nth uint32 // position in set.named; unused in a wildcard slot
+// A Session subscribes. T is the session itself, O its options for a stream.
+type Session[T, O any] interface {
+	// Subscriptions returns the session's set, always the same.
+	Subscriptions() *Set[T, O]
 }
 
-// Owner is the session that subscribed.
-func (s *Slot[T, O]) Owner() T { return s.set.Owner }
+// A Slot is one subscription as a stream sees it: whose it is, and with which options.
+type Slot[T, O any] struct {
+	Owner T
+	Opt   O
+	nth   uint32 // position in the set's named; unused in a wildcard slot
+}
 
 // An Index holds all subscriptions of one shard. The zero value is ready.
-type Index[T, O any] struct {
+type Index[T Session[T, O], O any] struct {
 	named [][]Slot[T, O] // by ID
 	wild  [market.Channels][]Slot[T, O]
 }
@@ -45,14 +47,13 @@ func (x *Index[T, O]) Named(id ID) []Slot[T, O] {
 	return nil
 }
 
-// Wild returns the sessions with a wildcard on the channel. Skip those whose Excepts(id) is
-// true: they named the stream as well (and are found there), or ended it. The slice is the
+// Wild returns the sessions with a wildcard on the channel. Skip those that Excepts names: they named the stream as well (and are found there), or ended it. The slice is the
 // index's own.
 func (x *Index[T, O]) Wild(ch market.Channel) []Slot[T, O] { return x.wild[ch] }
 
-// Excepts says whether the wildcard of the slot's session does not cover the stream.
-func (s *Slot[T, O]) Excepts(id ID) bool {
-	_, out := s.set.wild(id.Channel()).except[id]
+// Excepts says whether the session's wildcard does not cover the stream.
+func (x *Index[T, O]) Excepts(session T, id ID) bool {
+	_, out := session.Subscriptions().wild(id.Channel()).except[id]
 	return out
 }
 
@@ -75,10 +76,8 @@ var noWildcards [market.Channels]wildcard
 // sessions name few, and a map costs more than their whole set.
 const scanMax = 16
 
-// A Set holds what one session subscribes to. The zero value is ready; Owner must be set
-// before the first Add.
+// A Set holds what one session subscribes to. The zero value is ready.
 type Set[T, O any] struct {
-	Owner T
 	named []named
 	pos   map[ID]uint32              // id -> position in named, kept above scanMax
 	some  *[market.Channels]wildcard // nil before the first; read by wild
@@ -160,7 +159,8 @@ func (s *Set[T, O]) find(id ID) (uint32, bool) {
 
 // Add subscribes the session to the stream by name, or changes its options there. It
 // reports whether the session did not have the stream by name before.
-func (x *Index[T, O]) Add(s *Set[T, O], id ID, opt O) bool {
+func (x *Index[T, O]) Add(session T, id ID, opt O) bool {
+	s := session.Subscriptions()
 	if i, ok := s.find(id); ok {
 		x.named[id][s.named[i].at].Opt = opt
 		return false
@@ -169,7 +169,7 @@ func (x *Index[T, O]) Add(s *Set[T, O], id ID, opt O) bool {
 		x.named = append(x.named, nil)
 	}
 	i, at := uint32(len(s.named)), uint32(len(x.named[id]))
-	x.named[id] = append(x.named[id], Slot[T, O]{set: s, Opt: opt, nth: i})
+	x.named[id] = append(x.named[id], Slot[T, O]{Owner: session, Opt: opt, nth: i})
 	s.named = append(s.named, named{id: id, at: at})
 	s.filed(id, i)
 	if w := s.wild(id.Channel()); w.on {
@@ -211,7 +211,8 @@ func (s *Set[T, O]) includeAll(w *wildcard) {
 
 // Remove ends the stream for the session, whether it had it by name or by wildcard, and
 // reports each: a name that it held is gone, a wildcard now leaves the stream out.
-func (x *Index[T, O]) Remove(s *Set[T, O], id ID) (byName, byWildcard bool) {
+func (x *Index[T, O]) Remove(session T, id ID) (byName, byWildcard bool) {
+	s := session.Subscriptions()
 	covered := false
 	if w := s.wild(id.Channel()); w.on {
 		_, out := w.except[id]
@@ -234,7 +235,7 @@ func (x *Index[T, O]) drop(s *Set[T, O], i uint32) {
 	if gone.at != last {
 		moved := slots[last]
 		slots[gone.at] = moved
-		moved.set.named[moved.nth].at = gone.at
+		moved.Owner.Subscriptions().named[moved.nth].at = gone.at
 	}
 	slots[last] = Slot[T, O]{}
 	x.named[gone.id] = slots[:last]
@@ -258,7 +259,8 @@ func (x *Index[T, O]) drop(s *Set[T, O], i uint32) {
 
 // AddAll gives the session a wildcard on the channel, or changes its options. It takes the
 // place of every name on the channel, which ended is called with, and of earlier exceptions.
-func (x *Index[T, O]) AddAll(s *Set[T, O], ch market.Channel, opt O, ended func(ID)) {
+func (x *Index[T, O]) AddAll(session T, ch market.Channel, opt O, ended func(ID)) {
+	s := session.Subscriptions()
 	x.dropChannel(s, ch, ended)
 	if s.some == nil {
 		s.some = new([market.Channels]wildcard)
@@ -271,12 +273,13 @@ func (x *Index[T, O]) AddAll(s *Set[T, O], ch market.Channel, opt O, ended func(
 	}
 	s.sum += mark(markWild, uint32(ch))
 	w.on, w.at = true, uint32(len(x.wild[ch]))
-	x.wild[ch] = append(x.wild[ch], Slot[T, O]{set: s, Opt: opt})
+	x.wild[ch] = append(x.wild[ch], Slot[T, O]{Owner: session, Opt: opt})
 }
 
 // RemoveAll ends every stream of the channel, named or by wildcard. It reports whether the
 // session had the wildcard, and calls ended with each name.
-func (x *Index[T, O]) RemoveAll(s *Set[T, O], ch market.Channel, ended func(ID)) bool {
+func (x *Index[T, O]) RemoveAll(session T, ch market.Channel, ended func(ID)) bool {
+	s := session.Subscriptions()
 	x.dropChannel(s, ch, ended)
 	w := s.wild(ch)
 	if !w.on {
@@ -289,7 +292,7 @@ func (x *Index[T, O]) RemoveAll(s *Set[T, O], ch market.Channel, ended func(ID))
 	if w.at != last {
 		moved := slots[last]
 		slots[w.at] = moved
-		moved.set.wild(ch).at = w.at
+		moved.Owner.Subscriptions().wild(ch).at = w.at
 	}
 	slots[last] = Slot[T, O]{}
 	x.wild[ch] = slots[:last]
@@ -307,9 +310,9 @@ func (x *Index[T, O]) dropChannel(s *Set[T, O], ch market.Channel, ended func(ID
 }
 
 // Clear ends everything that the session subscribes to, as when it closes.
-func (x *Index[T, O]) Clear(s *Set[T, O], ended func(ID), endedAll func(market.Channel)) {
+func (x *Index[T, O]) Clear(session T, ended func(ID), endedAll func(market.Channel)) {
 	for _, ch := range market.AllChannels() {
-		if x.RemoveAll(s, ch, ended) {
+		if x.RemoveAll(session, ch, ended) {
 			endedAll(ch)
 		}
 	}

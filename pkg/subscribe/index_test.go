@@ -13,9 +13,16 @@ import (
 )
 
 type (
-	index = subscribe.Index[string, int]
-	set   = subscribe.Set[string, int]
+	index = subscribe.Index[*session, int]
+	set   = subscribe.Set[*session, int]
 )
+
+type session struct {
+	set
+	name string
+}
+
+func (s *session) Subscriptions() *set { return &s.set }
 
 // twin is the slow, obvious index: it remembers for each session what holds.
 type twin struct {
@@ -52,12 +59,12 @@ func (w *twin) exceptions() map[subscribe.ID]bool {
 func matches(x *index, id subscribe.ID) []string {
 	var got []string
 	for _, s := range x.Named(id) {
-		got = append(got, fmt.Sprint(s.Owner(), s.Opt))
+		got = append(got, fmt.Sprint(s.Owner.name, s.Opt))
 	}
 	wild := x.Wild(id.Channel())
 	for i := range wild {
-		if !wild[i].Excepts(id) {
-			got = append(got, fmt.Sprint(wild[i].Owner(), wild[i].Opt))
+		if !x.Excepts(wild[i].Owner, id) {
+			got = append(got, fmt.Sprint(wild[i].Owner.name, wild[i].Opt))
 		}
 	}
 	slices.Sort(got)
@@ -68,9 +75,9 @@ func TestIndexAgreesWithTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const symbols = 24 // above scanMax, so that both kinds of set are met
 		var x index
-		sets, twins := map[string]*set{}, map[string]*twin{}
+		sets, twins := map[string]*session{}, map[string]*twin{}
 		for _, name := range []string{"a", "b", "c"} {
-			sets[name] = &set{Owner: name}
+			sets[name] = &session{name: name}
 			twins[name] = &twin{named: map[subscribe.ID]int{}, wild: map[market.Channel]int{}, out: map[subscribe.ID]bool{}}
 		}
 		who := rapid.SampledFrom([]string{"a", "b", "c"})
@@ -168,7 +175,7 @@ func BenchmarkIndexMatch(b *testing.B) {
 	const sessions, symbols, each = 1000, 100, 10
 	var x index
 	for i := range sessions {
-		s := &set{Owner: "s"}
+		s := new(session)
 		for k := range each {
 			x.Add(s, subscribe.MakeID((i*7+k*11)%symbols, market.ChannelTrade), k)
 		}
@@ -191,7 +198,7 @@ func BenchmarkIndexAddClear(b *testing.B) {
 	var x index
 	b.ReportAllocs()
 	for b.Loop() {
-		s := &set{Owner: "s"}
+		s := new(session)
 		for k := range 10 {
 			x.Add(s, subscribe.MakeID(k, market.ChannelTrade), k)
 		}
