@@ -62,7 +62,10 @@ func (o *opts) Validate() error {
 	bad(o.Nats == bus.Embedded, "--nats embedded is for the streamer; a feed needs a server")
 	bad(!(o.Speed >= 0), "--speed %v is not 0 or more", o.Speed) // NaN is neither
 	bad(!(o.Rate >= 0), "--rate %v is not 0 or more", o.Rate)
-	return errors.Join(append(errs, bus.Config{Servers: o.Nats}.Validate())...)
+	if err := (bus.Config{Servers: o.Nats}).Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("--nats: %w", err))
+	}
+	return errors.Join(errs...)
 }
 
 func (o *opts) source(log *zap.Logger) (feed.Source, error) {

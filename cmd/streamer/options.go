@@ -70,7 +70,10 @@ func (o *opts) Validate() error {
 	if _, err := backpressure.ParseDefaults(o.Policy); err != nil {
 		errs = append(errs, fmt.Errorf("--policy: %w", err))
 	}
-	return errors.Join(append(errs, o.busConfig().Validate(), o.nodeConfig().Validate())...)
+	if err := o.busConfig().Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("--nats: %w", err))
+	}
+	return errors.Join(append(errs, o.nodeConfig().Validate())...)
 }
 
 func (o *opts) busConfig() bus.Config {
