@@ -16,11 +16,15 @@ type recorder struct {
 	frames  []string
 	memory  []*byte // where each was
 	stalled bool
+	deaf    bool // keeps nothing
 	closed  int
 }
 
 func (w *recorder) Send(m *message) bool {
 	frame := w.s.sh.framer.frame(m, w.s.deflate)
+	if w.deaf {
+		return true
+	}
 	w.frames, w.memory = append(w.frames, string(frame)), append(w.memory, &frame[0])
 	return !w.stalled
 }
@@ -31,24 +35,28 @@ func (w *recorder) Close(code int, _ string) { w.closed = code }
 // A handShard is driven by the test, turn by turn.
 type handShard struct {
 	*shard
-	t     *testing.T
+	t     testing.TB
 	tapes map[string]*tape
 	seq   int64
 }
 
-func newHandShard(t *testing.T, cfg Config) *handShard {
+func newHandShard(t testing.TB, cfg Config) *handShard {
 	cfg.Shards = 1
 	cfg = cfg.withDefaults()
 	sh := newShard(0, &cfg, newClock())
 	sh.inbox.wake = func() {}
 	sh.gone = func() {}
 	sh.readClock()
-	h := &handShard{shard: sh, t: t, tapes: map[string]*tape{}}
-	for i, symbol := range []string{"A", "B", "C", "D"} {
+	return &handShard{shard: sh, t: t, tapes: map[string]*tape{}}
+}
+
+// tape is the symbol's stream of trades.
+func (h *handShard) tape(symbol string) *tape {
+	if h.tapes[symbol] == nil {
 		s := market.Stream{Channel: market.ChannelTrade, Symbol: symbol}
-		h.tapes[symbol] = &tape{id: subscribe.MakeID(i, s.Channel), stream: s}
+		h.tapes[symbol] = &tape{id: subscribe.MakeID(len(h.tapes), s.Channel), stream: s}
 	}
-	return h
+	return h.tapes[symbol]
 }
 
 // subscriber opens a session on the symbols, past its hello.
@@ -58,7 +66,7 @@ func (h *handShard) subscriber(enc codec.Encoding, p backpressure.Policy, symbol
 	s.wire = w
 	s.open()
 	for _, symbol := range symbols {
-		h.index.Add(s, h.tapes[symbol].id, option{policy: p})
+		h.index.Add(s, h.tape(symbol).id, option{policy: p})
 	}
 	h.step()
 	w.frames, w.memory = nil, nil
@@ -67,7 +75,7 @@ func (h *handShard) subscriber(enc codec.Encoding, p backpressure.Policy, symbol
 
 // publish gives n trades of the symbol to whoever wants them.
 func (h *handShard) publish(symbol string, n int) {
-	t := h.tapes[symbol]
+	t := h.tape(symbol)
 	var body []byte
 	for range n {
 		h.seq++
