@@ -72,9 +72,10 @@ type wildcard struct {
 // noWildcards stands for those of a Set that has none, as most have: it is never written.
 var noWildcards [market.Channels]wildcard
 
-// scanMax is how many named streams a Set searches one by one before it keeps a map: most
-// sessions name few, and a map costs more than their whole set.
-const scanMax = 16
+// scanMax is how many named streams a Set searches one by one before it keeps a map: few
+// sessions name more, and a map costs more than their whole set. Searching so many takes as
+// long as a few cache misses.
+const scanMax = 128
 
 // A Set holds what one session subscribes to. The zero value is ready.
 type Set[T, O any] struct {

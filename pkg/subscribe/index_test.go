@@ -73,7 +73,7 @@ func matches(x *index, id subscribe.ID) []string {
 
 func TestIndexAgreesWithTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		const symbols = 24 // above scanMax, so that both kinds of set are met
+		const symbols = 80 // twice that is above scanMax, so that both kinds of set are met
 		var x index
 		sets, twins := map[string]*session{}, map[string]*twin{}
 		for _, name := range []string{"a", "b", "c"} {
@@ -93,6 +93,16 @@ func TestIndexAgreesWithTwin(t *testing.T) {
 					t.Fatalf("Add said new=%v, had=%v", got, had)
 				}
 				twins[n].named[id] = opt
+			},
+			"add many": func(t *rapid.T) {
+				n, opt := who.Draw(t, "who"), rapid.IntRange(0, 9).Draw(t, "opt")
+				for sym := range symbols {
+					for _, ch := range []market.Channel{market.ChannelTrade, market.ChannelQuote} {
+						id := subscribe.MakeID(sym, ch)
+						x.Add(sets[n], id, opt)
+						twins[n].named[id] = opt
+					}
+				}
 			},
 			"remove": func(t *rapid.T) {
 				n, id := who.Draw(t, "who"), stream.Draw(t, "stream")
