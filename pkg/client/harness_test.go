@@ -45,14 +45,18 @@ type venue struct {
 }
 
 func openVenue() *venue {
+	return &venue{Bus: openBus(bus.Config{Servers: bus.Embedded, Listen: "127.0.0.1:0"}), seqs: make(map[market.Stream]int64)}
+}
+
+func openBus(cfg bus.Config) *bus.Bus {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	b, err := bus.Connect(ctx, bus.Config{Servers: bus.Embedded})
+	b, err := bus.Connect(ctx, cfg)
 	if err == nil {
 		err = b.Ready(ctx)
 	}
 	must(err)
-	return &venue{Bus: b, seqs: make(map[market.Stream]int64)}
+	return b
 }
 
 // must is for what examples and tests need to be there.
@@ -97,9 +101,10 @@ type node struct {
 }
 
 func (v *venue) node(cfg stream.Config) *node {
+	b := openBus(bus.Config{Servers: v.Status().URL})
 	n := &node{}
 	var err error
-	n.Node, err = stream.New(cfg, uplink.Uplink{Bus: v.Bus})
+	n.Node, err = stream.New(cfg, uplink.Uplink{Bus: b})
 	must(err)
 	mux := http.NewServeMux()
 	n.Register(mux)
@@ -114,6 +119,7 @@ func (v *venue) node(cfg stream.Config) *node {
 		cancel()
 		must(<-done)
 		server.Close()
+		b.Close()
 	})
 	return n
 }

@@ -130,18 +130,25 @@ func TestALinkThatBreaksLosesAndDoublesNothing(t *testing.T) {
 				break
 			}
 		}
-		r.set(func() { // from now on no connection lives long
+		r.set(func() { // from now on most connections are short
 			r.after = func() int64 {
 				r.target = []string{n.addr, other.addr}[rng.IntN(2)]
-				return 150 + rng.Int64N(most) // at least the answer to the upgrade
+				if rng.IntN(4) == 0 {
+					return 1 << 20 // or what is due might never fit one
+				}
+				return 1 + rng.Int64N(most)
 			}
 		})
 		r.cut()
 		for range rapid.IntRange(5, 30).Draw(rt, "rounds") {
-			for range 1 + rng.IntN(4) {
-				v.trades(symbols[rng.IntN(len(symbols))], 1+rng.IntN(20))
+			for range rapid.IntRange(1, 4).Draw(rt, "messages") {
+				symbol := rapid.SampledFrom(symbols).Draw(rt, "symbol")
+				v.trades(symbol, rapid.IntRange(1, 20).Draw(rt, "trades"))
 			}
-			if rng.IntN(3) == 0 {
+			if rapid.IntRange(0, 3).Draw(rt, "cut") == 0 {
+				r.cut()
+			}
+			if rapid.Bool().Draw(rt, "follow") {
 				if err := books.follow(ctx, c, v); err != nil {
 					rt.Fatal(err)
 				}
