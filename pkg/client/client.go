@@ -132,14 +132,14 @@ func (c *Client) run(ctx context.Context) {
 	failures, refusals := 0, 0
 	for {
 		began := time.Now()
-		err := c.once(ctx)
+		up, err := c.once(ctx)
 		ceiling := min(c.opts.pauseMost, c.opts.pauseFirst<<min(failures, 30))
 		// A link that outlived the pause before it was worth it: begin again from the first.
 		if failures++; time.Since(began) > ceiling {
 			failures, ceiling = 1, c.opts.pauseFirst
 		}
-		if refusals++; !errors.Is(err, ErrUnauthenticated) {
-			refusals = 0
+		if refusals++; up || !errors.Is(err, ErrUnauthenticated) {
+			refusals = 0 // a token that was good and ran out is replaced
 		}
 		if ctx.Err() != nil {
 			err = ErrClosed
@@ -173,11 +173,12 @@ func (c *Client) wasReady() bool {
 	}
 }
 
-// once is one connection, from its first packet to its last. It returns why it ended.
-func (c *Client) once(ctx context.Context) error {
+// once is one connection, from its first packet to its last. It returns whether it was ever
+// in use, and why it ended.
+func (c *Client) once(ctx context.Context) (up bool, err error) {
 	ln, err := c.connect(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	alive, end := context.WithCancel(ctx)
 	var tending sync.WaitGroup
@@ -186,7 +187,7 @@ func (c *Client) once(ctx context.Context) error {
 	end()
 	tending.Wait()
 	c.down(ln)
-	return ln.reason()
+	return ln.up, ln.reason()
 }
 
 // take sorts a batch: what concerns the connection is acted on, the rest is for the program.

@@ -244,7 +244,8 @@ type relay struct {
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
 	after func() int64 // how many bytes a new connection brings down before it is cut; nil for all
-	mute  bool         // what comes down is read and dropped
+	count int          // connections so far
+	muted int          // what the first so many would bring down is dropped
 	wg    sync.WaitGroup
 }
 
@@ -279,7 +280,8 @@ func startRelay(t testing.TB, n *node, l net.Listener, url string) *relay {
 func (r *relay) pass(near net.Conn) {
 	defer near.Close()
 	r.mu.Lock()
-	target, left := r.target, int64(1)<<62
+	r.count++
+	number, target, left := r.count, r.target, int64(1)<<62
 	if r.after != nil {
 		left = r.after()
 	}
@@ -289,6 +291,7 @@ func (r *relay) pass(near net.Conn) {
 		return
 	}
 	defer far.Close()
+	_ = far.(*net.TCPConn).SetReadBuffer(4096) // less for the kernel to hide
 	r.mu.Lock()
 	r.conns[near] = struct{}{}
 	r.mu.Unlock()
@@ -301,7 +304,7 @@ func (r *relay) pass(near net.Conn) {
 	pump(near, far, func(n int) int {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if r.mute {
+		if number <= r.muted {
 			return 0
 		}
 		n = int(min(int64(n), left))
@@ -328,6 +331,9 @@ func pump(to, from net.Conn, allow func(n int) int) {
 		}
 	}
 }
+
+// mute drops what the connections that are open now would bring down.
+func (r *relay) mute() { r.set(func() { r.muted = r.count }) }
 
 // cut ends every connection.
 func (r *relay) cut() {
