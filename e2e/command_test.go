@@ -73,6 +73,20 @@ func TestWrongCommandLinesEndWithOneLineThatSaysWhy(t *testing.T) {
 		{"too many symbols", "feed", "--symbols 10001", "", usage, "10001"},
 		{"an unknown key in the file", "feed", "--config " + otherKey, "", usage, otherKey + " heartbeat"},
 		{"the admin port is taken", "feed", "--admin-addr " + port, "", failure, port + " in use"},
+
+		{"no command", "tickcast", "", "", usage, "command"},
+		{"no such command", "tickcast", "watch AAPL", "", usage, "watch sub symbols snapshot"},
+		{"an unknown option", "tickcast", "sub AAPL --collour", "", usage, "--collour"},
+		{"no symbol", "tickcast", "sub", "", usage, "sub symbol"},
+		{"a symbol for all of them", "tickcast", "symbols AAPL", "", usage, "symbols AAPL"},
+		{"no stream's URL", "tickcast", "symbols --url http://localhost:8080", "", usage, "--url ws://"},
+		{"no such channel", "tickcast", "sub AAPL --channels trade,tea", "", usage, "--channels tea"},
+		{"a count for a snapshot", "tickcast", "snapshot AAPL --count 3", "", usage, "--count sub"},
+		{"two tokens", "tickcast", "sub AAPL --token-file x", "TICKCAST_TOKEN=y", usage, "--token --token-file"},
+		{"an unknown key in the file", "tickcast", "symbols --config " + otherKey, "", usage, otherKey},
+		{"no such token file", "tickcast", "sub AAPL --token-file /no/such --url ws://127.0.0.1:1", "", failure, "token /no/such"},
+		{"nobody there", "tickcast", "sub AAPL --url ws://127.0.0.1:1", "", failure, "127.0.0.1:1 refused"},
+		{"nobody there to list", "tickcast", "symbols --url ws://127.0.0.1:1", "", failure, "127.0.0.1:1 refused"},
 	} {
 		t.Run(tt.program+" "+tt.name, func(t *testing.T) {
 			if name, value, ok := strings.Cut(tt.env, "="); ok {

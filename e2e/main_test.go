@@ -44,7 +44,7 @@ func build() (err error) {
 		return err
 	}
 	for _, args := range [][]string{
-		{"build", "-race", "-o", bin + string(filepath.Separator), "../cmd/streamer", "../cmd/feed"},
+		{"build", "-race", "-o", bin + string(filepath.Separator), "../cmd/streamer", "../cmd/feed", "../cmd/tickcast"},
 		{"build", "-o", filepath.Join(bin, "nats-server"), "github.com/nats-io/nats-server/v2"},
 	} {
 		if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {

@@ -61,7 +61,7 @@ func Dial(ctx context.Context, rawURL string, opts ...Option) (*Client, error) {
 		return nil, c.cause
 	case <-ctx.Done():
 		c.Close()
-		return nil, ctx.Err()
+		return nil, fmt.Errorf("client: connect to %s: %w", u.Host, ctx.Err())
 	}
 }
 

@@ -241,12 +241,13 @@ type relay struct {
 	target   string
 	url      string
 
-	mu    sync.Mutex
-	conns map[net.Conn]struct{}
-	after func() int64 // how many bytes a new connection brings down before it is cut; nil for all
-	count int          // connections so far
-	muted int          // what the first so many would bring down is dropped
-	wg    sync.WaitGroup
+	mu     sync.Mutex
+	conns  map[net.Conn]struct{}
+	narrow bool         // the kernel is to hide little of what a slow client does not take
+	after  func() int64 // how many bytes a new connection brings down before it is cut; nil for all
+	count  int          // connections so far
+	muted  int          // what the first so many would bring down is dropped
+	wg     sync.WaitGroup
 }
 
 func newRelay(t testing.TB, n *node) *relay {
@@ -291,8 +292,10 @@ func (r *relay) pass(near net.Conn) {
 		return
 	}
 	defer far.Close()
-	_ = far.(*net.TCPConn).SetReadBuffer(4096) // less for the kernel to hide
 	r.mu.Lock()
+	if r.narrow {
+		_ = far.(*net.TCPConn).SetReadBuffer(4096)
+	}
 	r.conns[near] = struct{}{}
 	r.mu.Unlock()
 	up := make(chan struct{})

@@ -128,6 +128,7 @@ func TestASlowProgramIsToldWhatItMissed(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRelay(t, n)
+			r.set(func() { r.narrow = true })
 			var told states
 			c := dial(t, r.url, client.WithBacklog(1), told.option())
 			s := tradesOf("A")
@@ -168,6 +169,7 @@ func TestASlowProgramIsToldWhatItMissed(t *testing.T) {
 func TestASlowProgramThatIsCutComesBack(t *testing.T) {
 	v, n := open(t, stream.Config{PendingBytes: 4 << 10, SlowTimeout: time.Hour}, "A")
 	r := newRelay(t, n)
+	r.set(func() { r.narrow = true })
 	var told states
 	c := dial(t, r.url, client.WithBacklog(1), told.option())
 	s := tradesOf("A")
