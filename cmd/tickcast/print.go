@@ -127,7 +127,7 @@ func missed(g client.Gap) string {
 		client.ReasonSlow:     "this program or its line was too slow",
 		client.ReasonUpstream: "lost before the node had them",
 		client.ReasonHistory:  "they came while disconnected and are no longer kept",
-		client.ReasonUntold:   "the node did not say why",
+		client.ReasonUnexplained:   "the node did not say why",
 	}[g.Reason]
 	switch {
 	case g.Reason == client.ReasonReset:

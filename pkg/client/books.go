@@ -112,7 +112,7 @@ func (b *books) admit(dst []Event, ev Event) []Event {
 		}
 		ev = snap.Event
 	case begun && last > 0 && s.Channel == ChannelTrade && from > last+1:
-		dst = append(dst, Gap{Stream: s, From: last + 1, To: from - 1, Reason: ReasonUntold})
+		dst = append(dst, Gap{Stream: s, From: last + 1, To: from - 1, Reason: ReasonUnexplained})
 	case begun && from <= last:
 		ev = rest(ev, last+1)
 	}
@@ -150,7 +150,7 @@ func rest(ev Event, from int64) Event {
 		return gap
 	}
 	s, _, to := span(ev)
-	return Gap{Stream: s, From: from, To: to, Reason: ReasonUntold}
+	return Gap{Stream: s, From: from, To: to, Reason: ReasonUnexplained}
 }
 
 // streams returns the named streams in order, so that equal books make equal requests.

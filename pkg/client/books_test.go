@@ -46,7 +46,7 @@ func parse(ch Channel, text string) (all []Event) {
 	return all
 }
 
-// show is the inverse; a gap of the client's own begins with h (history) or u (untold).
+// show is the inverse; a gap of the client's own begins with h (history) or u (unexplained).
 func show(all []Event) string {
 	var words []string
 	for _, ev := range all {
@@ -58,7 +58,7 @@ func show(all []Event) string {
 				words[len(words)-1] = "s"
 			}
 		case Gap:
-			letter := map[Reason]string{ReasonSlow: "g", ReasonHistory: "h", ReasonUntold: "u"}[ev.Reason]
+			letter := map[Reason]string{ReasonSlow: "g", ReasonHistory: "h", ReasonUnexplained: "u"}[ev.Reason]
 			words = append(words, fmt.Sprintf("%s%d-%d", letter, from, to))
 		case Aggregate:
 			words = append(words, fmt.Sprintf("a%d-%d", from, to))
@@ -105,6 +105,37 @@ func TestWhatAProgramSeesOfAStream(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whatever a node sends, and in whichever order, the seqs that a program sees of a trade
+// stream follow one another, and none that came is left out.
+func TestWhateverANodeSendsTheOrderHolds(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		b := newBooks()
+		b.add(tradesA, want{})
+		came := parse(ChannelTrade, fmt.Sprint("s", rapid.IntRange(1, 5).Draw(rt, "first")))
+		for range rapid.IntRange(1, 20).Draw(rt, "events") {
+			from := rapid.IntRange(1, 40).Draw(rt, "from")
+			to := from + rapid.IntRange(0, 5).Draw(rt, "more")
+			form := rapid.SampledFrom([]string{"%[1]d", "s%[1]d", "s", "g%d-%d", "a%d-%d"}).Draw(rt, "kind")
+			came = append(came, parse(ChannelTrade, strings.Split(fmt.Sprintf(form, from, to), "%!")[0])...)
+		}
+		var newest, last int64
+		for _, ev := range came {
+			_, _, to := span(ev)
+			newest = max(newest, to)
+			for i, seen := range b.admit(nil, ev) {
+				_, from, to := span(seen)
+				if last > 0 && from != last+1 || to < from {
+					rt.Fatalf("of %q event %d goes from %d to %d after %d", show(came), i, from, to, last)
+				}
+				last = to
+			}
+			if last != newest {
+				rt.Fatalf("of %q the program has seen %d of %d", show(came), last, newest)
+			}
+		}
+	})
 }
 
 func TestWhatTheBooksWant(t *testing.T) {

@@ -243,7 +243,7 @@ func (c *Client) greeted(ln *link, authed bool, refusal *Error) {
 
 // raise asks a new link for all that the client had on others, and opens it for requests.
 func (c *Client) raise(ln *link) {
-	ln.conn.silence.Store(int64(2 * ln.hello.Heartbeat))
+	ln.conn.silence.Store(int64(2 * min(ln.hello.Heartbeat, heartbeatMax)))
 	close(ln.raised)
 	c.mu.Lock()
 	requests := c.books.plan(ln.hello.MaxSymbols, func(Stream) bool { return true })

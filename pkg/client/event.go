@@ -71,7 +71,7 @@ const (
 	ReasonUpstream = codec.ReasonUpstream // lost before the node had it
 	ReasonHistory  = codec.ReasonHistory  // missed while disconnected, and no longer kept
 	ReasonReset    = codec.ReasonReset    // numbers that were never used
-	// ReasonUntold is the client's own: the node passed over trades without a word, which
+	// ReasonUnexplained is the client's own: the node passed over trades without a word, which
 	// its protocol forbids.
-	ReasonUntold Reason = "untold"
+	ReasonUnexplained Reason = "unexplained"
 )

@@ -30,6 +30,8 @@ const (
 	// messageBytesMax bounds a message, inflated: a batch is at most 256 KiB, and a single
 	// answer may be larger.
 	messageBytesMax = 4 * codec.MaxBatchBytes
+	// heartbeatMax bounds the silence that a node may announce.
+	heartbeatMax = time.Hour
 	// retryMax bounds what a node may ask for with a retry time.
 	retryMax = time.Hour
 

@@ -156,7 +156,7 @@ func TestASlowProgramIsToldWhatItMissed(t *testing.T) {
 				}
 				return books.last["A"] == v.seqs[client.Stream{Symbol: "A"}]
 			})
-			if !tt.sees(books, summaries) || books.why[client.ReasonUntold] > 0 {
+			if !tt.sees(books, summaries) || books.why[client.ReasonUnexplained] > 0 {
 				t.Errorf("%d trades, %d summaries, %d missed because %v", books.trades, summaries, books.missed, books.why)
 			}
 			if lost := told.have(client.StateReconnecting, nil); len(lost) > 0 {

@@ -158,7 +158,7 @@ func TestALinkThatBreaksLosesAndDoublesNothing(t *testing.T) {
 		if err := books.follow(ctx, c, v); err != nil {
 			rt.Fatal(err)
 		}
-		if books.why[client.ReasonUntold] > 0 {
+		if books.why[client.ReasonUnexplained] > 0 {
 			rt.Errorf("gaps that no node told: %v", books.why)
 		}
 		reconnects += len(told.have(client.StateReconnecting, nil))
