@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -37,12 +38,21 @@ func run(args []string) int {
 	carryOut := map[string]func(context.Context, *opts, *printer) error{
 		"sub": follow, "symbols": listSymbols, "snapshot": showSnapshots,
 	}[o.Command]
-	p := &printer{out: os.Stdout, json: o.JSON, colour: term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == ""}
+	p := &printer{
+		out: os.Stdout, json: o.JSON, decimals: make(map[string]int),
+		colour: term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == "",
+	}
 	if err := carryOut(ctx, &o, p); err != nil && !errors.Is(err, context.Canceled) {
-		fmt.Fprintln(os.Stderr, "tickcast:", err)
+		say("%s", err)
 		return 1
 	}
 	return 0
+}
+
+// say tells the person at the terminal something that is no data.
+func say(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	fmt.Fprintln(os.Stderr, "tickcast:", strings.TrimPrefix(text, "client: "))
 }
 
 // dialTimeout bounds the first connection, and each page.
@@ -85,9 +95,9 @@ func follow(ctx context.Context, o *opts, p *printer) error {
 		switch {
 		case s.State == client.StateReconnecting:
 			reconnects.Add(1)
-			fmt.Fprintf(os.Stderr, "tickcast: disconnected: %v; again in %s\n", s.Err, s.Pause.Round(time.Millisecond))
+			say("disconnected: %v; again in %s", s.Err, s.Pause.Round(time.Millisecond))
 		case s.State == client.StateConnected && reconnects.Load() > 0:
-			fmt.Fprintf(os.Stderr, "tickcast: connected to %s\n", s.Node)
+			say("connected to %s", s.Node)
 		}
 	})
 	begin, cancel := context.WithTimeout(ctx, dialTimeout)
@@ -101,7 +111,7 @@ func follow(ctx context.Context, o *opts, p *printer) error {
 	var rejected *client.RejectedError
 	switch {
 	case errors.As(err, &rejected) && len(rejected.Symbols) < len(o.Symbols):
-		fmt.Fprintln(os.Stderr, "tickcast:", err)
+		say("%s", err)
 	case err != nil:
 		return err
 	}
@@ -113,7 +123,7 @@ func follow(ctx context.Context, o *opts, p *printer) error {
 			return err
 		}
 		if lost, ok := ev.(client.Refused); ok {
-			fmt.Fprintf(os.Stderr, "tickcast: %v: %v\n", lost.Stream, lost.Err)
+			say("%v: %v", lost.Stream, lost.Err)
 			continue
 		}
 		if err := p.event(ev); err != nil {

@@ -16,6 +16,8 @@ type printer struct {
 	out    io.Writer
 	json   bool
 	colour bool
+
+	decimals map[string]int // by symbol: the most that a price has had
 }
 
 // The columns. A symbol that is wider moves its own line only.
@@ -60,7 +62,7 @@ func (p *printer) event(ev client.Event) error {
 func (p *printer) line(ev client.Event) string {
 	switch ev := ev.(type) {
 	case client.Trade:
-		return p.columns(ev.Time, ev.Symbol, "trade", p.side(ev.Side)+number(ev.Price)+" x "+plain(ev.Size))
+		return p.columns(ev.Time, ev.Symbol, "trade", p.side(ev.Side)+p.price(ev.Symbol, ev.Price)+" x "+plain(ev.Size))
 	case client.Quote:
 		return p.columns(ev.Time, ev.Symbol, "quote", p.sides(ev))
 	case client.Bar:
@@ -104,7 +106,22 @@ func (p *printer) side(s client.Side) string {
 }
 
 func (p *printer) sides(q client.Quote) string {
-	return "    " + number(q.BidPrice) + " x " + pad(plain(q.BidSize), numberWidth) + number(q.AskPrice) + " x " + plain(q.AskSize)
+	bid, ask := p.price(q.Symbol, q.BidPrice), p.price(q.Symbol, q.AskPrice)
+	return "    " + bid + " x " + pad(plain(q.BidSize), numberWidth) + ask + " x " + plain(q.AskSize)
+}
+
+// decimalsMax leaves out prices that a venue has computed: they would widen all others.
+const decimalsMax = 8
+
+// price gives all prices of a symbol as many decimals, so that their points stand in line.
+func (p *printer) price(symbol string, f float64) string {
+	text := plain(f)
+	_, fraction, _ := strings.Cut(text, ".")
+	if len(fraction) <= decimalsMax {
+		p.decimals[symbol] = max(p.decimals[symbol], len(fraction))
+		text = strconv.FormatFloat(f, 'f', p.decimals[symbol], 64)
+	}
+	return fmt.Sprintf("%*s", numberWidth, text)
 }
 
 // plain writes a number in full, in as few digits as read back the same.
@@ -124,10 +141,10 @@ func missed(g client.Gap) string {
 		what = strings.Replace(what, "s missed", " missed", 1)
 	}
 	why, ok := map[client.Reason]string{
-		client.ReasonSlow:     "this program or its line was too slow",
-		client.ReasonUpstream: "lost before the node had them",
-		client.ReasonHistory:  "they came while disconnected and are no longer kept",
-		client.ReasonUnexplained:   "the node did not say why",
+		client.ReasonSlow:        "this program or its line was too slow",
+		client.ReasonUpstream:    "lost before the node had them",
+		client.ReasonHistory:     "they came while disconnected and are no longer kept",
+		client.ReasonUnexplained: "the node did not say why",
 	}[g.Reason]
 	switch {
 	case g.Reason == client.ReasonReset:

@@ -40,7 +40,7 @@ func TestLines(t *testing.T) {
 			`              BTC/USD     trade      2 trades missed: "moon\n"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := &printer{}
+			p := &printer{decimals: make(map[string]int)}
 			if got := p.line(tt.ev); got != tt.line {
 				t.Errorf("got  %q\nwant %q", got, tt.line)
 			}
@@ -49,6 +49,26 @@ func TestLines(t *testing.T) {
 				t.Errorf("a colour does not end: %q", got)
 			}
 		})
+	}
+}
+
+func TestPricesOfASymbolStandInLine(t *testing.T) {
+	p := &printer{decimals: make(map[string]int)}
+	for _, tt := range []struct {
+		symbol string
+		price  float64
+		want   string
+	}{
+		{"A", 61800, "      61800"},
+		{"A", 61799.99, "   61799.99"},
+		{"A", 61800, "   61800.00"},
+		{"B", 5, "          5"},
+		{"A", 1.0 / 3, "0.3333333333333333"},
+		{"A", 61800.5, "   61800.50"},
+	} {
+		if got := p.price(tt.symbol, tt.price); got != tt.want {
+			t.Errorf("%v of %s is %q, want %q", tt.price, tt.symbol, got, tt.want)
+		}
 	}
 }
 
@@ -66,8 +86,8 @@ func TestSummary(t *testing.T) {
 	s.add(client.Aggregate{Symbol: "B"})
 	s.add(client.Gap{From: 1, To: 1500, Reason: client.ReasonSlow})
 	s.add(client.Gap{From: 1, To: 1 << 50, Reason: client.ReasonReset})
-	const full = "1,200 trades, 1 quotes, 1 summaries from 3 streams in 2.5s; 2 gaps, 1,500 events missed; connection lost 3 times"
-	if got := s.line(began.Add(2500*time.Millisecond), 3); got != full || s.events != 1204 {
+	const full = "1,200 trades, 1 quotes, 1 summaries from 3 streams in 2.51s; 2 gaps, 1,500 events missed; connection lost 3 times"
+	if got := s.line(began.Add(2510*time.Millisecond), 3); got != full || s.events != 1204 {
 		t.Errorf("got %q (%d events), want %q", got, s.events, full)
 	}
 }

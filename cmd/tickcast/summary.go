@@ -66,7 +66,7 @@ func (s *summary) line(now time.Time, reconnects int64) string {
 		parts = []string{"nothing"}
 	}
 	took := now.Sub(s.began)
-	line := fmt.Sprintf("%s from %d streams in %s", strings.Join(parts, ", "), len(s.streams), took.Round(100*time.Millisecond))
+	line := fmt.Sprintf("%s from %d streams in %s", strings.Join(parts, ", "), len(s.streams), took.Round(10*time.Millisecond))
 	if s.gaps > 0 {
 		line += fmt.Sprintf("; %d gaps, %s events missed", s.gaps, humanize.Comma(s.missed))
 	}

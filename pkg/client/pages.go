@@ -94,7 +94,7 @@ func getPage(ctx context.Context, rawURL, page string, query url.Values, opts []
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		err := httpError(resp)
 		if resp.StatusCode == http.StatusNotFound && page == "snapshot" {
