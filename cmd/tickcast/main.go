@@ -52,7 +52,7 @@ func run(args []string) int {
 // say tells the person at the terminal something that is no data.
 func say(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	fmt.Fprintln(os.Stderr, "tickcast:", strings.TrimPrefix(text, "client: "))
+	fmt.Fprintln(os.Stderr, "tickcast:", strings.ReplaceAll(text, "client: ", "")) // the SDK's name tells nothing here
 }
 
 // dialTimeout bounds the first connection, and each page.
