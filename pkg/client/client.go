@@ -192,10 +192,10 @@ func (c *Client) once(ctx context.Context) (up bool, err error) {
 
 // take sorts a batch: what concerns the connection is acted on, the rest is for the program.
 func (c *Client) take(ln *link, events []Event) {
-	if ln.hello == (codec.Hello{}) && len(events) > 0 {
-		hello, ok := events[0].(codec.Hello)
+	if ln.hello == (codec.Hello{}) {
+		hello, ok := first(events).(codec.Hello)
 		if !ok || hello.Heartbeat == 0 {
-			ln.fail(fmt.Errorf("%w: it begins with %#v", ErrProtocol, events[0]))
+			ln.fail(fmt.Errorf("%w: it begins with %#v", ErrProtocol, first(events)))
 			return
 		}
 		ln.hello, events = hello, events[1:]
@@ -223,6 +223,13 @@ func (c *Client) take(ln *link, events []Event) {
 		c.greeted(ln, authed, refusal)
 	}
 	c.backlog.put(ln.ctx, out)
+}
+
+func first(events []Event) Event {
+	if len(events) == 0 {
+		return nil
+	}
+	return events[0]
 }
 
 // greeted goes on with a link whose hello has come, once it is authenticated too.

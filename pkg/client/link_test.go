@@ -116,7 +116,7 @@ func TestADeadLinkIsNoticed(t *testing.T) {
 // A program that does not take its events is the node's business: it applies the policy, and
 // the client passes on what it says.
 func TestASlowProgramIsToldWhatItMissed(t *testing.T) {
-	v, n := open(t, stream.Config{Heartbeat: 100 * time.Millisecond, PendingBytes: 4 << 10, SlowTimeout: time.Hour}, "A", "B")
+	v, n := open(t, stream.Config{PendingBytes: 4 << 10, SlowTimeout: time.Hour}, "A", "B")
 	for _, tt := range []struct {
 		name   string
 		policy client.Policy
@@ -166,6 +166,31 @@ func TestASlowProgramIsToldWhatItMissed(t *testing.T) {
 	}
 }
 
+// Only a link that has nothing to read can be silent.
+func TestAProgramThatPausesKeepsItsLink(t *testing.T) {
+	v, n := open(t, stream.Config{Heartbeat: 100 * time.Millisecond}, "A")
+	var told states
+	c := dial(t, n.url, client.WithBacklog(1), told.option())
+	subscribe(t, c, tradesOf("A"))
+	next[client.Snapshot](t, c)
+	clock := dial(t, n.url)
+	if err := clock.Stats(t.Context(), 100*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 { // two and a half times as long as a link may be silent
+		v.trades("A", 3)
+		next[client.Stat](t, clock)
+	}
+	for seq := range v.seqs[client.Stream{Symbol: "A"}] {
+		if tr := next[client.Trade](t, c); tr.Seq != seq+1 {
+			t.Fatalf("got seq %d, want %d", tr.Seq, seq+1)
+		}
+	}
+	if lost := told.have(client.StateReconnecting, nil); len(lost) > 0 {
+		t.Errorf("the link was given up: %+v", lost)
+	}
+}
+
 func TestASlowProgramThatIsCutComesBack(t *testing.T) {
 	v, n := open(t, stream.Config{PendingBytes: 4 << 10, SlowTimeout: time.Hour}, "A")
 	r := newRelay(t, n)
@@ -201,6 +226,7 @@ func TestAPeerThatBreaksTheProtocol(t *testing.T) {
 	}{
 		{"a length with its top bit set", "\x82\x7f\xff\xff\xff\xff\xff\xff\xff\xff", client.ErrProtocol},
 		{"no batch", "\x82\x01\xc1", client.ErrProtocol},
+		{"an empty batch", "\x82\x01\x90", client.ErrProtocol},
 		{"no hello first", "\x82\x06\x91\x92\xa2hb\x01", client.ErrProtocol},
 		{"a hello without a heartbeat", "\x82\x09\x91\x92\xa5hello\x80", client.ErrProtocol},
 		{"its end", "", nil},
