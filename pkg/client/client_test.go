@@ -111,6 +111,9 @@ func TestUnsubscribeEndsStreams(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := c.Unsubscribe(t.Context(), trade); !errors.Is(err, client.ErrBadRequest) {
+		t.Errorf("nothing to end: %v", err)
+	}
 	for _, all := range [][]string{{"A", "B"}, {client.Wildcard}} {
 		subscribe(t, c, tradesOf(all...))
 		next[client.Snapshot](t, c)
@@ -152,6 +155,7 @@ func TestStatsComeAmongTheEvents(t *testing.T) {
 	r := newRelay(t, n)
 	c := dial(t, r.url)
 	subscribe(t, c, tradesOf("A"))
+	next[client.Snapshot](t, c)
 	if err := c.Stats(t.Context(), 10*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}

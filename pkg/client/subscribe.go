@@ -114,6 +114,9 @@ func (c *Client) Unsubscribe(ctx context.Context, channels []Channel, symbols ..
 	if err != nil {
 		return err
 	}
+	if set == 0 || len(symbols) == 0 {
+		return &Error{Code: int(codec.CodeBadRequest), Message: "what to end needs channels and symbols"}
+	}
 	_, err = c.ask(ctx, split(codec.OpUnsubscribe, want{}, set, symbols, nil))
 	return err
 }
