@@ -1,7 +1,6 @@
 package eventloop
 
 import (
-	"context"
 	"crypto/tls"
 	"runtime"
 	"strings"
@@ -15,22 +14,22 @@ import (
 // their peers, and what ends it all. version is of TLS, 0 for none.
 func openPairs(b *testing.B, l *Loop, n int, version uint16) (conns []*Conn, peers []int, end func()) {
 	b.Helper()
-	pool := NewHandshakes(testTLS(), 1, patience)
 	for range n {
 		client, server := tcpPair(b)
 		var a Adopted
 		var err error
 		if version == 0 {
-			a.Fd, err = Detach(server)
+			a, err = Detach(server)
 		} else {
 			over := tls.Client(client, &tls.Config{InsecureSkipVerify: true, MinVersion: version, MaxVersion: version})
 			shaken := make(chan error, 1)
 			go func() { shaken <- over.Handshake() }()
-			if a.TLS, err = pool.Do(context.Background(), server); err == nil {
+			conn := secured(server)
+			if err = conn.Handshake(); err == nil {
 				err = receive(b, shaken)
 			}
 			if err == nil {
-				a.Fd, err = Detach(a.TLS)
+				a, err = Detach(conn)
 			}
 		}
 		if err != nil {
@@ -41,7 +40,7 @@ func openPairs(b *testing.B, l *Loop, n int, version uint16) (conns []*Conn, pee
 			b.Fatal(err)
 		}
 		l.open(&a)
-		peers = append(peers, peer)
+		peers = append(peers, peer.Fd)
 	}
 	for _, s := range l.slots {
 		conns = append(conns, s.c)

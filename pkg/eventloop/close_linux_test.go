@@ -144,11 +144,12 @@ func TestStaleEvent(t *testing.T) {
 	defer l.end()
 	take := func(name string) (*net.TCPConn, slot, int32) {
 		client, server := tcpPair(t)
-		fd, err := Detach(server)
+		a, err := Detach(server)
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.open(&Adopted{Fd: fd, Data: name})
+		a.Data = name
+		l.open(&a)
 		for i, s := range l.slots {
 			if s.c != nil && s.c.Data == name {
 				return client, s, int32(i)
@@ -241,19 +242,19 @@ func TestStopRacesWithAdopt(t *testing.T) {
 				for range cap(clients) / 4 {
 					client, server := tcpPair(t)
 					clients <- client
-					fd, err := Detach(server)
+					a, err := Detach(server)
 					if err != nil {
 						t.Error(err)
 						return
 					}
-					if l.Adopt(Adopted{Fd: fd}) {
+					if l.Adopt(a) {
 						adopted.Add(1)
 					}
 					l.Wake()
 				}
 			})
 		}
-		l.Stop()
+		l.Stop(patience)
 		wg.Wait()
 		if err := receive(t, ran); err != nil {
 			t.Error(err)
@@ -322,11 +323,11 @@ func TestWriteToABrokenConnection(t *testing.T) {
 	}
 	defer l.end()
 	client, server := tcpPair(t)
-	fd, err := Detach(server)
+	a, err := Detach(server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.open(&Adopted{Fd: fd})
+	l.open(&a)
 	c := l.slots[0].c
 	_ = client.SetLinger(0)
 	_ = client.Close()
@@ -354,11 +355,11 @@ func TestEpollFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	client, server := tcpPair(t)
-	fd, err := Detach(server)
+	a, err := Detach(server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.open(&Adopted{Fd: fd})
+	l.open(&a)
 	if err := unix.Dup3(l.poller.event, l.poller.epoll, unix.O_CLOEXEC); err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ type Conn struct {
 	Data any
 
 	loop    *Loop
-	tls     *TLSConn     // nil = plain
+	tls     *pipe        // nil = plain
 	in      *frameReader // nil between frames
 	backlog *backlog     // nil when nothing waits
 	fd      int32

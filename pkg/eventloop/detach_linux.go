@@ -1,31 +1,30 @@
 package eventloop
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 
 	"golang.org/x/sys/unix"
 )
 
-// Detach takes the socket out of a *net.TCPConn or *TLSConn, and out of the Go runtime's
-// poller, and returns its descriptor, which is non-blocking and the caller's. c is closed
-// and must not be in use by another goroutine; ask for its addresses before. On an error c
-// is as it was.
-func Detach(c net.Conn) (fd int, err error) {
-	switch c := c.(type) {
-	case *net.TCPConn:
-		return detach(c)
-	case *TLSConn:
-		tcp, ok := c.pipe.Conn.(*net.TCPConn)
-		if !ok {
-			return -1, fmt.Errorf("eventloop: detach %T twice", c)
-		}
-		if fd, err = detach(tcp); err == nil {
-			c.pipe.Conn = nil
-		}
-		return fd, err
+// Detach takes the socket out of a *net.TCPConn, or a *tls.Conn from a Listener, and out of
+// the Go runtime's poller. It becomes non-blocking and the caller's, to be given to Adopt; what
+// crypto/tls has read but not given out goes with it. c is closed and must not be in use by
+// another goroutine; ask for its addresses before. On an error c is as it was.
+func Detach(c net.Conn) (a Adopted, err error) {
+	socket := Socket(c)
+	if socket == nil {
+		return Adopted{}, fmt.Errorf("eventloop: cannot detach a %T", c)
 	}
-	return -1, fmt.Errorf("eventloop: cannot detach a %T", c)
+	if a.Fd, err = detach(socket); err != nil {
+		return Adopted{}, err
+	}
+	if over, ok := c.(*tls.Conn); ok {
+		a.tls = over.NetConn().(*pipe)
+		a.tls.Conn = nil
+	}
+	return a, nil
 }
 
 // detach leaves a second descriptor of the socket behind when it closes the first: the

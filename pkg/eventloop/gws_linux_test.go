@@ -2,15 +2,12 @@ package eventloop
 
 import (
 	"bufio"
-	"context"
 	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/lxzan/gws"
 )
@@ -64,12 +61,8 @@ func upgradeOne(ln *net.TCPListener, l *Loop, secure bool) error {
 		return err
 	}
 	var conn net.Conn = tcp
-	a := Adopted{Deflate: true}
 	if secure {
-		if a.TLS, err = NewHandshakes(testTLS(), 1, patience).Do(context.Background(), tcp); err != nil {
-			return err
-		}
-		conn = a.TLS
+		conn = secured(tcp)
 	}
 	br := bufio.NewReader(conn)
 	request, err := http.ReadRequest(br)
@@ -80,10 +73,12 @@ func upgradeOne(ln *net.TCPListener, l *Loop, secure bool) error {
 	if _, err = upgrader.UpgradeFromConn(conn, nil, request); err != nil {
 		return err
 	}
-	a.Rest, _ = br.Peek(br.Buffered())
-	if a.Fd, err = Detach(conn); err != nil {
+	a, err := Detach(conn)
+	if err != nil {
 		return err
 	}
+	a.Deflate = true
+	a.Rest, _ = br.Peek(br.Buffered())
 	l.Adopt(a)
 	return nil
 }
@@ -100,45 +95,6 @@ func (c *gwsClient) OnMessage(_ *gws.Conn, m *gws.Message) {
 }
 
 func (c *gwsClient) OnClose(_ *gws.Conn, err error) { c.closed <- err }
-
-// A peer that says nothing, or nonsense, holds a place no longer than the timeout; nobody
-// waits for a place longer than he likes.
-func TestHandshakesAreBounded(t *testing.T) {
-	before := descriptors(t)
-	pool := NewHandshakes(testTLS(), 1, 100*time.Millisecond)
-	silent, silentServer := tcpPair(t)
-	waiting, waitingServer := tcpPair(t)
-	nonsense, nonsenseServer := tcpPair(t)
-	ctx, cancel := context.WithCancel(context.Background())
-	silentErr, waitingErr := make(chan error, 1), make(chan error, 1)
-	go func() {
-		_, err := pool.Do(context.Background(), silentServer)
-		silentErr <- err
-	}()
-	until(t, "the place is taken", func() bool { return len(pool.places) == 1 })
-	cancel()
-	go func() {
-		_, err := pool.Do(ctx, waitingServer)
-		waitingErr <- err
-	}()
-	if err := receive(t, waitingErr); !errors.Is(err, context.Canceled) {
-		t.Errorf("while the place is taken: %v", err)
-	}
-	if err := receive(t, silentErr); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("of a silent peer: %v", err)
-	}
-	if _, err := nonsense.Write([]byte("GET / HTTP/1.1\r\n\r\n")); err != nil {
-		t.Fatal(err)
-	}
-	var record tls.RecordHeaderError
-	if _, err := pool.Do(context.Background(), nonsenseServer); !errors.As(err, &record) {
-		t.Errorf("of HTTP in plain: %v", err)
-	}
-	for _, c := range []*net.TCPConn{silent, waiting, nonsense} {
-		_ = c.Close()
-	}
-	until(t, "descriptors are back", func() bool { return descriptors(t) <= before })
-}
 
 // A record that is not what the keys say ends the connection, with an alert.
 func TestBadRecord(t *testing.T) {

@@ -2,7 +2,6 @@ package eventloop
 
 import (
 	"bufio"
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -94,7 +93,7 @@ func startLoop(t testing.TB, h Handler, cfg Config) *Loop {
 	ran := make(chan error, 1)
 	go func() { ran <- l.Run() }()
 	t.Cleanup(func() {
-		l.Stop()
+		l.Stop(patience)
 		if err := receive(t, ran); err != nil {
 			t.Errorf("Run: %v", err)
 		}
@@ -132,6 +131,12 @@ func tcpPair(t testing.TB) (client, server *net.TCPConn) {
 	return client, server
 }
 
+// secured is what a Listener makes of an accepted connection.
+func secured(server *net.TCPConn) *tls.Conn {
+	ln := Listener{cfg: ListenConfig{TLS: testTLS()}, places: make(places, 1)}
+	return ln.secured(server).(*tls.Conn)
+}
+
 // A peer is the client's end in a test.
 type peer struct {
 	t testing.TB
@@ -152,22 +157,22 @@ func adopt(t testing.TB, l *Loop, version uint16, a Adopted) *peer {
 		over := tls.Client(client, &tls.Config{InsecureSkipVerify: true, MinVersion: version, MaxVersion: version})
 		shaken := make(chan error, 1)
 		go func() { shaken <- over.Handshake() }()
-		conn, err := NewHandshakes(testTLS(), 1, patience).Do(context.Background(), server)
-		if err != nil {
+		conn := secured(server)
+		if err := conn.Handshake(); err != nil {
 			t.Fatal(err)
 		}
 		if err := receive(t, shaken); err != nil {
 			t.Fatal(err)
 		}
-		detached, a.TLS, p.Conn = conn, conn, over
+		detached, p.Conn = conn, over
 	}
 	p.br = bufio.NewReader(p.Conn)
 	_ = p.SetDeadline(time.Now().Add(patience))
-	fd, err := Detach(detached)
+	d, err := Detach(detached)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.Fd = fd
+	a.Fd, a.tls = d.Fd, d.tls
 	if !l.Adopt(a) {
 		t.Fatal("refused")
 	}

@@ -12,19 +12,19 @@ import (
 // ErrStopped is why connections end that were open when their loop was stopped.
 var ErrStopped = errors.New("eventloop: loop stopped")
 
-// Adopted is a connection whose HTTP upgrade is done.
+// Adopted is a connection whose HTTP upgrade is done: what Detach returns, and more about it.
 type Adopted struct {
 	// Fd is the descriptor from Detach. The loop owns it from the call of Adopt on,
 	// whatever that returns.
 	Fd int
-	// TLS is what was given to Detach if that was a *TLSConn.
-	TLS *TLSConn
 	// Rest is what was read past the handshake. The loop writes to it.
 	Rest []byte
 	// Deflate says that the peer may compress, without context takeover.
 	Deflate bool
 	// Data becomes Conn.Data.
 	Data any
+
+	tls *pipe // nil = plain
 }
 
 // What a loop is doing, as Wake sees it.
@@ -48,10 +48,11 @@ type Loop struct {
 	poller  poller
 	state   atomic.Uint32
 
-	mu       sync.Mutex
-	inbox    []Adopted
-	stopping bool
-	ended    bool // the poller is closed
+	mu         sync.Mutex
+	inbox      []Adopted
+	stopping   bool
+	stopLinger time.Duration
+	ended      bool // the poller is closed
 
 	// run
 	slots     []slot
@@ -150,11 +151,12 @@ func (l *Loop) Wake() {
 }
 
 // Stop ends the loop, from any goroutine, and does not wait. After one more Turn what is
-// still open is closed with 1001; Run returns when the last descriptor is closed, which
-// takes at most Config.Linger. To close in some other way, do so before.
-func (l *Loop) Stop() {
+// still open is closed with 1001; Run returns when the last descriptor is closed, which takes
+// at most the given time, or Config.Linger if that is less. To close in some other way, do so
+// before.
+func (l *Loop) Stop(linger time.Duration) {
 	l.mu.Lock()
-	l.stopping = true
+	l.stopping, l.stopLinger = true, linger
 	l.mu.Unlock()
 	l.Wake()
 }
@@ -247,7 +249,7 @@ func (l *Loop) adopt() (stop bool) {
 }
 
 func (l *Loop) open(a *Adopted) {
-	c := &Conn{Data: a.Data, loop: l, tls: a.TLS, fd: int32(a.Fd), watched: interestRead, deflate: a.Deflate}
+	c := &Conn{Data: a.Data, loop: l, tls: a.tls, fd: int32(a.Fd), watched: interestRead, deflate: a.Deflate}
 	if len(l.freeSlots) == 0 {
 		l.freeSlots = append(l.freeSlots, int32(len(l.slots)))
 		l.slots = append(l.slots, slot{})
@@ -284,7 +286,15 @@ func (l *Loop) release(c *Conn) {
 	l.live--
 }
 
+// closeAll begins the end of all connections, and hastens that of those which are ending.
 func (l *Loop) closeAll() {
+	l.mu.Lock()
+	l.cfg.Linger = min(l.cfg.Linger, l.stopLinger)
+	l.mu.Unlock()
+	latest := l.now + int64(l.cfg.Linger)
+	for i := range l.lingers {
+		l.lingers[i].deadline = min(l.lingers[i].deadline, latest)
+	}
 	for i := range l.slots {
 		if c := l.slots[i].c; c != nil {
 			c.begin(codeGoingAway, codeGoingAway, "going away", ErrStopped)

@@ -229,7 +229,7 @@ func TestACrowdIsAdoptedInShares(t *testing.T) {
 	ran := make(chan error, 1)
 	go func() { ran <- l.Run() }()
 	receive(t, all)
-	l.Stop()
+	l.Stop(patience)
 	if err := receive(t, ran); err != nil {
 		t.Error(err)
 	}
@@ -283,20 +283,20 @@ func TestDetach(t *testing.T) {
 	client, server := tcpPair(t)
 	defer client.Close()
 	before := descriptors(t)
-	fd, err := Detach(server)
+	a, err := Detach(server)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if after := descriptors(t); after != before {
 		t.Errorf("%d descriptors, %d before", after, before)
 	}
-	if _, err := unix.Read(fd, make([]byte, 1)); err != unix.EAGAIN {
+	if _, err := unix.Read(a.Fd, make([]byte, 1)); err != unix.EAGAIN {
 		t.Errorf("an empty socket gives %v, want EAGAIN", err)
 	}
 	if _, err := Detach(server); err == nil {
 		t.Error("detached twice")
 	}
-	_ = unix.Close(fd)
+	_ = unix.Close(a.Fd)
 	if _, err := Detach(&net.UnixConn{}); err == nil {
 		t.Error("detached a Unix socket")
 	}
@@ -356,11 +356,12 @@ func TestNoGarbage(t *testing.T) {
 	defer l.end()
 	client, server := tcpPair(t)
 	defer client.Close()
-	fd, err := Detach(server)
+	a, err := Detach(server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.open(&Adopted{Fd: fd, Deflate: true})
+	a.Deflate = true
+	l.open(&a)
 	request, answer := clientFrames(clientFrame(0xc1, deflated("hello")), clientFrame(0x89, "ping")), make([]byte, 1000)
 	turn := func() {
 		if _, err := client.Write(request); err != nil {

@@ -121,11 +121,11 @@ func (c *Conn) decrypt(records []byte) {
 	if l.plain == nil {
 		l.plain = make([]byte, 16<<10) // the most that one record holds
 	}
-	c.tls.pipe.in = records
+	c.tls.in = records
 	for c.state == stateOpen {
-		n, err := c.tls.Read(l.plain)
+		n, err := c.tls.tls.Read(l.plain)
 		// A key update is answered by records of the tls.Conn's own.
-		if own := c.tls.pipe.take(); len(own) > 0 {
+		if own := c.tls.take(); len(own) > 0 {
 			c.sendRaw(own)
 		}
 		if n > 0 && c.state == stateOpen {
@@ -141,5 +141,5 @@ func (c *Conn) decrypt(records []byte) {
 			c.lost(err)
 		}
 	}
-	c.tls.pipe.in = nil
+	c.tls.in = nil
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/lxzan/gws"
 	"go.uber.org/zap"
@@ -45,7 +46,7 @@ func newEpollEngine(cfg *Config, shards []*shard) (*epollEngine, error) {
 			SendBuffer: sendBuffer, NotSentLowat: sendBuffer / 2, Linger: closeWithin,
 		})
 		if err != nil {
-			e.stop()
+			e.stop(0)
 			return nil, err
 		}
 		d.loop, sh.inbox.wake = loop, loop.Wake
@@ -59,16 +60,16 @@ func newEpollEngine(cfg *Config, shards []*shard) (*epollEngine, error) {
 	return e, nil
 }
 
-func (e *epollEngine) stop() {
+func (e *epollEngine) stop(linger time.Duration) {
 	for _, d := range e.drivers {
-		d.loop.Stop()
+		d.loop.Stop(linger)
 	}
 	e.running.Wait()
 }
 
-func (e *epollEngine) close() error {
-	e.stop()
-	return nil
+func (e *epollEngine) close(gone <-chan struct{}, linger time.Duration) {
+	e.stop(linger)
+	<-gone
 }
 
 // serve hands the connection to its session's loop.
@@ -78,7 +79,7 @@ func (e *epollEngine) serve(conn net.Conn, buffered []byte, r *http.Request, s *
 		s.sh.gone()
 		return
 	}
-	fd, err := eventloop.Detach(conn)
+	a, err := eventloop.Detach(conn)
 	if err != nil {
 		e.log.Error("hand a connection to its loop", zap.Error(err))
 		_ = conn.Close()
@@ -86,7 +87,8 @@ func (e *epollEngine) serve(conn net.Conn, buffered []byte, r *http.Request, s *
 		return
 	}
 	s.deflate = up.deflate
-	if !e.drivers[s.sh].loop.Adopt(eventloop.Adopted{Fd: fd, Rest: buffered, Deflate: up.deflate, Data: s}) {
+	a.Rest, a.Deflate, a.Data = buffered, up.deflate, s
+	if !e.drivers[s.sh].loop.Adopt(a) {
 		s.sh.gone()
 	}
 }

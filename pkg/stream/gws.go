@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tickcast/tickcast/pkg/codec"
+	"github.com/tickcast/tickcast/pkg/eventloop"
 )
 
 // gwsEngine is the portable engine: gws answers the handshake, reads and writes, with two
@@ -24,10 +25,14 @@ type gwsEngine struct {
 	stop       chan struct{}
 	running    sync.WaitGroup // shards
 	goroutines sync.WaitGroup // of connections
+
+	mu      sync.Mutex
+	screens map[*screen]struct{} // of connections
+	cutting bool
 }
 
 func newGWSEngine(cfg *Config, shards []*shard) *gwsEngine {
-	e := &gwsEngine{log: cfg.Log, stop: make(chan struct{})}
+	e := &gwsEngine{log: cfg.Log, stop: make(chan struct{}), screens: make(map[*screen]struct{})}
 	e.up = newUpgrader(cfg, e)
 	for _, sh := range shards {
 		wake := make(chan struct{}, 1)
@@ -42,11 +47,32 @@ func newGWSEngine(cfg *Config, shards []*shard) *gwsEngine {
 	return e
 }
 
-func (e *gwsEngine) close() error {
+func (e *gwsEngine) close(gone <-chan struct{}, _ time.Duration) {
+	e.mu.Lock()
+	e.cutting = true
+	for sc := range e.screens {
+		sc.abort()
+	}
+	e.mu.Unlock()
+	<-gone
 	e.goroutines.Wait()
 	close(e.stop)
 	e.running.Wait()
-	return nil
+}
+
+// follow lets close cut the connection until the function that it returns is called.
+func (e *gwsEngine) follow(sc *screen) (end func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.cutting {
+		sc.abort()
+	}
+	e.screens[sc] = struct{}{}
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(e.screens, sc)
+	}
 }
 
 // gwsLog passes what gws reports on to zap.
@@ -57,10 +83,11 @@ func (l gwsLog) Error(v ...any) { l.log.Debug("gws", zap.String("message", fmt.S
 // serve follows the connection to its end.
 func (e *gwsEngine) serve(conn net.Conn, buffered []byte, r *http.Request, s *session) {
 	defer s.sh.gone()
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetWriteBuffer(sendBuffer)
+	sc := &screen{Conn: conn, tcp: eventloop.Socket(conn), head: buffered}
+	if sc.tcp != nil {
+		_ = sc.tcp.SetWriteBuffer(sendBuffer)
 	}
-	sc := &screen{Conn: conn, head: buffered}
+	defer e.follow(sc)()
 	ws, err := e.up.upgrade(sc, bufio.NewReaderSize(sc, 1024), r)
 	if err != nil {
 		_ = conn.Close()
@@ -183,9 +210,7 @@ func (w *gwsWire) writeLoop() {
 			return
 		case o := <-w.out:
 			if o.msg == nil {
-				if w.ws.WriteClose(uint16(o.code), []byte(o.reason)) != nil {
-					_ = w.net.abort()
-				}
+				w.failed(w.ws.WriteClose(uint16(o.code), []byte(o.reason)))
 				return
 			}
 			err := w.ws.WriteMessage(w.op, *o.msg)
@@ -193,12 +218,18 @@ func (w *gwsWire) writeLoop() {
 				messagePool.Put(o.msg)
 			}
 			if err != nil {
-				if !errors.Is(err, gws.ErrConnClosed) { // else a close frame is on its way out
-					_ = w.net.abort()
-				}
+				w.failed(err)
 				return
 			}
 			w.s.sh.do(w.s.passedOn)
 		}
+	}
+}
+
+// failed cuts a connection that cannot be written. One that gws is closing is left to it: a
+// reset could cost the subscriber the close frame.
+func (w *gwsWire) failed(err error) {
+	if err != nil && !errors.Is(err, gws.ErrConnClosed) && !w.net.closing.Load() {
+		w.net.abort()
 	}
 }

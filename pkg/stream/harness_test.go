@@ -2,9 +2,11 @@ package stream_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -15,21 +17,28 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap/zaptest"
 
+	"github.com/tickcast/tickcast/internal/certtest"
 	"github.com/tickcast/tickcast/internal/uplink"
 	"github.com/tickcast/tickcast/pkg/bus"
 	"github.com/tickcast/tickcast/pkg/codec"
+	"github.com/tickcast/tickcast/pkg/eventloop"
 	"github.com/tickcast/tickcast/pkg/market"
 	"github.com/tickcast/tickcast/pkg/stream"
 )
 
-// engine is what every rig runs on: the whole suite runs once over each.
-var engine string
+// engine and secure are what every rig runs on: the whole suite runs once over each pair.
+var (
+	engine string
+	secure bool
+)
 
 func TestMain(m *testing.M) {
 	for _, engine = range stream.Engines() {
-		fmt.Println("engine", engine)
-		if code := m.Run(); code != 0 {
-			os.Exit(code)
+		for _, secure = range []bool{false, true} {
+			fmt.Println("engine", engine, "TLS", secure)
+			if code := m.Run(); code != 0 {
+				os.Exit(code)
+			}
 		}
 	}
 	if err := goleak.Find(); err != nil {
@@ -47,7 +56,7 @@ type rig struct {
 	bus    *bus.Bus
 	node   *stream.Node
 	up     *watched
-	url    string // ws://
+	url    string // ws:// or wss://
 	cancel context.CancelFunc
 	seqs   map[market.Stream]int64
 }
@@ -131,8 +140,17 @@ func newRigOn(t *testing.T, b *bus.Bus, cfg stream.Config) *rig {
 	mux := http.NewServeMux()
 	r.node.Register(mux)
 	r.node.RegisterAdmin(mux)
-	server := httptest.NewServer(mux)
-	r.url = "ws" + strings.TrimPrefix(server.URL, "http")
+	scheme, listen := "ws://", eventloop.ListenConfig{}
+	if secure {
+		scheme, listen.TLS = "wss://", serverTLS(t)
+	}
+	ln, err := eventloop.Listen("127.0.0.1:0", listen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: patience, ErrorLog: log.New(io.Discard, "", 0)}
+	go func() { _ = server.Serve(ln) }()
+	r.url = scheme + ln.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	done := make(chan error, 1)
@@ -142,11 +160,25 @@ func newRigOn(t *testing.T, b *bus.Bus, cfg stream.Config) *rig {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		server.Close()
-		http.DefaultClient.CloseIdleConnections()
+		_ = server.Close()
+		pages.CloseIdleConnections()
 	})
 	return r
 }
+
+var serverTLS = func() func(t *testing.T) *tls.Config {
+	var once sync.Once
+	var pair tls.Certificate
+	return func(t *testing.T) *tls.Config {
+		once.Do(func() { pair = certtest.Pair(t, "node") })
+		return &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1"}, DynamicRecordSizingDisabled: true}
+	}
+}()
+
+var (
+	clientTLS = &tls.Config{InsecureSkipVerify: true}
+	pages     = &http.Client{Transport: &http.Transport{TLSClientConfig: clientTLS}}
+)
 
 // announce makes the symbols known and waits until the node has heard of them.
 func (r *rig) announce(symbols ...string) {
@@ -226,7 +258,7 @@ func (r *rig) get(path string) string {
 
 func (r *rig) fetch(path string) (status int, body string) {
 	r.t.Helper()
-	resp, err := http.Get("http" + strings.TrimPrefix(r.url, "ws") + path)
+	resp, err := pages.Get("http" + strings.TrimPrefix(r.url, "ws") + path)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -309,7 +341,7 @@ func asClose(err error, ce **gws.CloseError) bool {
 }
 
 func dialOptions(url string, protocols ...string) *gws.ClientOption {
-	o := &gws.ClientOption{Addr: url + "/v1/stream", RequestHeader: http.Header{}}
+	o := &gws.ClientOption{Addr: url + "/v1/stream", RequestHeader: http.Header{}, TlsConfig: clientTLS}
 	if len(protocols) > 0 {
 		o.RequestHeader.Set("Sec-WebSocket-Protocol", strings.Join(protocols, ", "))
 	}

@@ -2,7 +2,6 @@ package stream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -23,12 +22,13 @@ type Node struct {
 	shards []*shard
 	engine engine
 
-	sessions  atomic.Int64  // open now
-	started   atomic.Uint64 // ever; numbers them too
-	draining  atomic.Bool
-	upSince   atomic.Int64 // node clock when the upstream was last seen connected
-	connected sync.WaitGroup
-	refused   atomic.Int64 // upgrade requests answered by HTTP
+	sessions atomic.Int64  // open now
+	started  atomic.Uint64 // ever; numbers them too
+	draining atomic.Bool
+	overdue  atomic.Bool  // the drain's time is over
+	upSince  atomic.Int64 // node clock when the upstream was last seen connected
+	doors    doors
+	refused  atomic.Int64 // upgrade requests answered by HTTP
 }
 
 // An engine drives sockets, and with them the shards.
@@ -36,8 +36,9 @@ type engine interface {
 	// serve upgrades a connection on which an upgrade request came, and sees that
 	// the shard's gone is called at its end.
 	serve(conn net.Conn, buffered []byte, r *http.Request, s *session)
-	// close waits for the connections to end, and then ends the shards.
-	close() error
+	// close cuts the connections that have not ended, waits until gone says that all have,
+	// and then ends the shards. Sockets whose session has ended may linger for so long.
+	close(gone <-chan struct{}, linger time.Duration)
 }
 
 // New makes a node, which holds goroutines and descriptors from then on: call Run.
@@ -45,7 +46,7 @@ func New(cfg Config, up Upstream) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg.withDefaults(), up: up, clock: newClock()}
+	n := &Node{cfg: cfg.withDefaults(), up: up, clock: newClock(), doors: doors{empty: make(chan struct{})}}
 	n.log = n.cfg.Log
 	n.in = newIngest(up, n.log, n.clock, n.cfg.Linger, func(shard int, items []item) { n.shards[shard].inbox.put(items...) })
 	for i := range n.cfg.Shards {
@@ -67,16 +68,8 @@ func (n *Node) Run(ctx context.Context) error {
 	rest.Go(func() { n.watchUpstream(ctx) })
 	err := n.in.run(ctx)
 	rest.Wait()
-	n.draining.Store(true)
-	for _, sh := range n.shards {
-		sh.do(func() {
-			for _, s := range sh.sessions {
-				s.wire.Close(codeRestart, "the node stops")
-			}
-		})
-	}
-	n.connected.Wait()
-	return errors.Join(err, n.engine.close())
+	n.stop()
+	return err
 }
 
 // watchUpstream keeps the time at which the upstream was last there.
@@ -106,72 +99,22 @@ func (n *Node) Ready() error {
 	return nil
 }
 
-// codeRestart is RFC 6455's for a service that restarts: come back elsewhere.
-const (
-	codeRestart = 1012
-	// retryDrain is the time over which those who are sent away are asked to spread.
-	retryDrain = 2 * time.Second
-)
-
-// Drain sends every session away, spread over the given time, and returns when all are gone
-// or ctx ends. New upgrades are refused from its first moment on.
-func (n *Node) Drain(ctx context.Context, over time.Duration) {
-	n.draining.Store(true)
-	total := n.sessions.Load()
-	if total == 0 {
-		return
-	}
-	n.log.Info("draining", zap.Int64("sessions", total), zap.Duration("over", over))
-	for i, sh := range n.shards {
-		sh.do(func() { sh.drain(over, i, len(n.shards)) })
-	}
-	gone := make(chan struct{})
-	go func() {
-		n.connected.Wait()
-		close(gone)
-	}()
-	select {
-	case <-gone:
-	case <-ctx.Done():
-	}
-	n.log.Info("drained", zap.Int64("sessions_left", n.sessions.Load()))
-}
-
-// drainStepMax is the longest pause between two goodbyes: a handful of sessions storms nobody.
-const drainStepMax = 250 * time.Millisecond
-
-// drain spreads the shard's goodbyes evenly over the time; shards interleave.
-func (sh *shard) drain(over time.Duration, nth, of int) {
-	step := min(int64(over)/int64(max(1, len(sh.sessions))), int64(drainStepMax))
-	at := sh.now + step*int64(nth)/int64(of)
-	for _, s := range sh.sessions {
-		if s.leaving == nil {
-			s.leaving = new(leaving)
-		}
-		s.leaving.at = max(1, at)
-		sh.timers.sooner(s, at)
-		at += step
-	}
-}
-
 // ServeStream is the handler of GET /v1/stream.
 func (n *Node) ServeStream(w http.ResponseWriter, r *http.Request) {
 	if no := n.refusal(r); no != nil {
-		n.refused.Add(1)
-		for name, values := range no.header {
-			w.Header()[name] = values
-		}
-		http.Error(w, no.reason, no.status)
+		n.refuse(w, no)
 		return
 	}
 	if n.sessions.Add(1) > int64(n.cfg.MaxConnections) {
 		n.sessions.Add(-1)
-		n.refused.Add(1)
-		w.Header().Set("Retry-After", "5")
-		http.Error(w, "too many connections", http.StatusServiceUnavailable)
+		n.refuse(w, &refusal{status: http.StatusServiceUnavailable, reason: "too many connections", header: http.Header{"Retry-After": {"5"}}})
 		return
 	}
-	n.connected.Add(1)
+	if !n.doors.enter() {
+		n.sessions.Add(-1)
+		n.refuse(w, n.refusal(r)) // draining, since a moment ago
+		return
+	}
 	conn, buffered, err := hijack(w)
 	if err != nil {
 		n.gone()
@@ -186,10 +129,18 @@ func (n *Node) ServeStream(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+func (n *Node) refuse(w http.ResponseWriter, no *refusal) {
+	n.refused.Add(1)
+	for name, values := range no.header {
+		w.Header()[name] = values
+	}
+	http.Error(w, no.reason, no.status)
+}
+
 // gone counts a connection out.
 func (n *Node) gone() {
 	n.sessions.Add(-1)
-	n.connected.Done()
+	n.doors.leave()
 }
 
 func (n *Node) refusal(r *http.Request) *refusal {

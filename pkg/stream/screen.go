@@ -34,7 +34,8 @@ func (f *fault) Error() string { return f.reason }
 // Read is called by the session's read goroutine alone, Write by gws under its lock.
 type screen struct {
 	net.Conn
-	head    []byte // read behind the handshake, not yet given out
+	tcp     *net.TCPConn // beneath it; nil if there is none
+	head    []byte       // read behind the handshake, not yet given out
 	deflate bool
 	onFault func(*fault) // called once, before Read returns the fault
 
@@ -48,6 +49,7 @@ type screen struct {
 
 	taken     atomic.Int64
 	closeOnce sync.Once
+	closing   atomic.Bool // Close was called
 }
 
 // Read fills p with bytes of legal frames.
@@ -197,9 +199,14 @@ const lingerFor = 2 * time.Second
 // read loop ends at the subscriber's end or at the deadline, and calls finish.
 func (s *screen) Close() error {
 	s.closeOnce.Do(func() {
-		_ = s.Conn.SetReadDeadline(time.Now().Add(lingerFor))
+		s.closing.Store(true)
+		// Of both sides: a Write that waits for the subscriber holds the lock of a tls.Conn.
+		_ = s.Conn.SetDeadline(time.Now().Add(lingerFor))
 		if half, ok := s.Conn.(interface{ CloseWrite() error }); ok {
-			_ = half.CloseWrite()
+			_ = half.CloseWrite() // under TLS an alert, and no more
+		}
+		if s.tcp != nil {
+			_ = s.tcp.CloseWrite()
 		}
 	})
 	return nil
@@ -218,10 +225,13 @@ func (s *screen) finish() error {
 	return s.Conn.Close()
 }
 
-// abort ends the connection at once.
-func (s *screen) abort() error {
-	if tcp, ok := s.Conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
+// abort ends the connection at once. The socket is closed beneath a tls.Conn, which would
+// wait for a Write under way.
+func (s *screen) abort() {
+	if s.tcp == nil {
+		_ = s.Conn.Close()
+		return
 	}
-	return s.Conn.Close()
+	_ = s.tcp.SetLinger(0)
+	_ = s.tcp.Close()
 }

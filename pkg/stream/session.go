@@ -121,6 +121,9 @@ func (s *session) open() {
 	})
 	s.control(sh.rec)
 	sh.timers.at(s, sh.now+int64(sh.cfg.Heartbeat))
+	if sh.emptying {
+		s.sendAway()
+	}
 }
 
 // gone ends the session when its connection has.

@@ -41,6 +41,7 @@ type shard struct {
 	sessions []*session
 	gathered []gathered // came since the last flush
 	place    []int32    // by tape.id, where in gathered it is, plus one
+	emptying bool       // the node drains or stops: who opens now is sent away
 	dirty    []*session // have something to send; emptied every flush
 	flushed  int64      // when the last flush was
 	flushes  uint64

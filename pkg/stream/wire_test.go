@@ -3,6 +3,7 @@ package stream_test
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -27,13 +28,25 @@ type wire struct {
 
 func (r *rig) raw() *wire {
 	r.t.Helper()
-	c, err := net.Dial("tcp", strings.TrimPrefix(r.url, "ws://"))
-	if err != nil {
-		r.t.Fatal(err)
+	tcp := r.tcp()
+	var c net.Conn = tcp
+	if secure {
+		c = tls.Client(tcp, clientTLS)
 	}
 	r.t.Cleanup(func() { _ = c.Close() })
 	_ = c.SetDeadline(time.Now().Add(patience))
 	return &wire{Conn: c, t: r.t, br: bufio.NewReader(c)}
+}
+
+// tcp returns a socket on which nothing was said.
+func (r *rig) tcp() *net.TCPConn {
+	r.t.Helper()
+	_, addr, _ := strings.Cut(r.url, "://")
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return c.(*net.TCPConn)
 }
 
 const sampleKey = "dGhlIHNhbXBsZSBub25jZQ==" // RFC 6455 section 1.3
