@@ -2,10 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
+	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
 
+	"github.com/tickcast/tickcast/internal/certs"
+	"github.com/tickcast/tickcast/internal/certtest"
 	"github.com/tickcast/tickcast/internal/house"
 	"github.com/tickcast/tickcast/internal/uplink"
 	"github.com/tickcast/tickcast/pkg/bus"
@@ -24,8 +31,18 @@ func TestMetricsAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	dir := t.TempDir()
+	files := certs.Files{Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key")}
+	cert, key := certtest.PEM(t, "node", time.Now().Add(time.Hour))
+	if err := errors.Join(os.WriteFile(files.Cert, cert, 0o600), os.WriteFile(files.Key, key, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	keeper, err := certs.New(files, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(node)
+	registry.MustRegister(node, certificateExpiry(keeper))
 	house.CheckMetrics(t, registry, "### Metrics of streamer")
 
 	ended, end := context.WithCancel(t.Context())

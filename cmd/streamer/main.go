@@ -20,10 +20,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 
+	"github.com/tickcast/tickcast/internal/certs"
 	"github.com/tickcast/tickcast/internal/logging"
 	"github.com/tickcast/tickcast/internal/options"
 	"github.com/tickcast/tickcast/internal/uplink"
 	"github.com/tickcast/tickcast/pkg/bus"
+	"github.com/tickcast/tickcast/pkg/eventloop"
 	"github.com/tickcast/tickcast/pkg/feed"
 	"github.com/tickcast/tickcast/pkg/stream"
 	"github.com/tickcast/tickcast/web"
@@ -45,6 +47,10 @@ func run(args []string) int {
 	if err == nil && o.Demo {
 		demo, err = o.demoSource(log)
 	}
+	var keeper *certs.Keeper
+	if err == nil && o.TLSCert != "" {
+		keeper, err = certs.New(certs.Files{Cert: o.TLSCert, Key: o.TLSKey, ClientCA: o.TLSClientCA}, log.Named("tls"))
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "streamer:", err)
 		return options.ExitUsage
@@ -53,7 +59,7 @@ func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	if err := serve(ctx, &o, demo, log); err != nil {
+	if err := serve(ctx, &o, keeper, demo, log); err != nil {
 		log.Error("streamer ends", zap.Error(err))
 		return 1
 	}
@@ -72,8 +78,8 @@ const (
 
 // serve runs the node, and the feed of a demo, until ctx ends, then drains the node. Sockets
 // first: a port that is taken should be all that the operator hears of.
-func serve(ctx context.Context, o *opts, demo feed.Source, log *zap.Logger) error {
-	public, err := net.Listen("tcp", o.Addr)
+func serve(ctx context.Context, o *opts, keeper *certs.Keeper, demo feed.Source, log *zap.Logger) error {
+	public, err := eventloop.Listen(o.Addr, o.listenConfig(keeper, log))
 	if err != nil {
 		return err
 	}
@@ -104,10 +110,13 @@ func serve(ctx context.Context, o *opts, demo feed.Source, log *zap.Logger) erro
 			}
 		})
 	}
-	publicServer, adminServer := newServer(publicMux(node), log), newServer(adminMux(node, log), log)
+	publicServer, adminServer := newServer(publicMux(node), log), newServer(adminMux(node, keeper, log), log)
 	part(func() error { return node.Run(alive) })
 	part(func() error { return publicServer.Serve(public) })
 	part(func() error { return adminServer.Serve(admin) })
+	if keeper != nil {
+		part(func() error { keeper.Watch(alive); return nil })
+	}
 	if demo != nil {
 		part(func() error { return runDemoFeed(alive, demo, b, log) })
 	}
@@ -120,7 +129,7 @@ func serve(ctx context.Context, o *opts, demo feed.Source, log *zap.Logger) erro
 	if alive.Err() == nil && ctx.Err() == nil {
 		logging.Ready(log, "addr", public.Addr().String(), "admin_addr", admin.Addr().String())
 		if demo != nil {
-			log.Info("open the page at http://" + browsable(public.Addr()))
+			log.Info("open the page at " + browsable(public.Addr(), keeper != nil))
 		}
 	}
 
@@ -156,8 +165,18 @@ func publicMux(node *stream.Node) http.Handler {
 	return mux
 }
 
-func adminMux(node *stream.Node, log *zap.Logger) http.Handler {
+// certificateExpiry is a metric of a node that serves TLS.
+func certificateExpiry(k *certs.Keeper) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "tickcast_tls_certificate_expiry_seconds", Help: "When the TLS certificate in use runs out, in Unix seconds.",
+	}, func() float64 { return float64(k.NotAfter().Unix()) })
+}
+
+func adminMux(node *stream.Node, keeper *certs.Keeper, log *zap.Logger) http.Handler {
 	metrics := prometheus.NewRegistry()
+	if keeper != nil {
+		metrics.MustRegister(certificateExpiry(keeper))
+	}
 	metrics.MustRegister(node, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	std, _ := zap.NewStdLogAt(log.Named("metrics"), zap.WarnLevel)
 	mux := http.NewServeMux()
@@ -171,10 +190,13 @@ func adminMux(node *stream.Node, log *zap.Logger) http.Handler {
 }
 
 // browsable turns the address of a listener into one that a browser on this machine opens.
-func browsable(a net.Addr) string {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok || !tcp.IP.IsUnspecified() {
-		return a.String()
+func browsable(a net.Addr, secure bool) string {
+	host, scheme := a.String(), "http://"
+	if tcp, ok := a.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		host = fmt.Sprintf("localhost:%d", tcp.Port)
 	}
-	return fmt.Sprintf("localhost:%d", tcp.Port)
+	if secure {
+		scheme = "https://"
+	}
+	return scheme + host
 }

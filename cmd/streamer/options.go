@@ -8,10 +8,14 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/zap"
+
+	"github.com/tickcast/tickcast/internal/certs"
 	"github.com/tickcast/tickcast/internal/logging"
 	"github.com/tickcast/tickcast/internal/options"
 	"github.com/tickcast/tickcast/pkg/backpressure"
 	"github.com/tickcast/tickcast/pkg/bus"
+	"github.com/tickcast/tickcast/pkg/eventloop"
 	"github.com/tickcast/tickcast/pkg/stream"
 )
 
@@ -26,6 +30,10 @@ type opts struct {
 	Addr      string `default:":8080" help:"Where subscribers connect: the page, /v1/stream, /v1/symbols, /v1/snapshot."`
 	AdminAddr string `default:"127.0.0.1:9090" help:"Where operators connect: /metrics, /healthz, /readyz, /v1/sessions, /debug/pprof."`
 	Name      string `help:"This node's name in hello and logs; the host name if empty." placeholder:"NAME"`
+
+	TLSCert     string `name:"tls-cert" help:"PEM file: serve TLS at --addr with this certificate, and what chains it to a root. Reread when it changes." placeholder:"FILE"`
+	TLSKey      string `name:"tls-key" help:"PEM file: its private key." placeholder:"FILE"`
+	TLSClientCA string `name:"tls-client-ca" help:"PEM file: roots of the client certificates that are then required." placeholder:"FILE"`
 
 	Nats       string `default:"nats://127.0.0.1:4222" help:"NATS servers, comma-separated; \"embedded\" starts one inside the process."`
 	NatsListen string `help:"Where an embedded NATS listens for other processes; nowhere if empty." placeholder:"HOST:PORT"`
@@ -63,6 +71,8 @@ func (o *opts) Validate() error {
 		_, _, err := net.SplitHostPort(a.value)
 		bad(err != nil, "--%s %q is no host:port", a.option, a.value)
 	}
+	bad((o.TLSCert == "") != (o.TLSKey == ""), "--tls-cert and --tls-key go together")
+	bad(o.TLSClientCA != "" && o.TLSCert == "", "--tls-client-ca goes with --tls-cert")
 	bad(!o.Demo && o.Recording != "", "--file goes with --demo")
 	bad(!(o.Rate >= 0), "--rate %v is not 0 or more", o.Rate) // NaN is neither
 	bad(!(o.Speed >= 0), "--speed %v is not 0 or more", o.Speed)
@@ -80,6 +90,22 @@ func (o *opts) busConfig() bus.Config {
 	c := bus.Config{Servers: o.Nats, Listen: o.NatsListen, Name: "tickcast streamer " + o.name()}
 	if o.Demo {
 		c.Servers = bus.Embedded
+	}
+	return c
+}
+
+// vanishMin is the least time after which a subscriber that acknowledges nothing is given up.
+// It is longer than the slow timeout, because the kernel counts a peer that acknowledges and
+// has no room as one of those, and the slow should get their goodbye.
+const vanishMin = 30 * time.Second
+
+func (o *opts) listenConfig(keeper *certs.Keeper, log *zap.Logger) eventloop.ListenConfig {
+	c := eventloop.ListenConfig{
+		VanishAfter: max(vanishMin, 2*o.SlowTimeout),
+		Full:        func(err error) { log.Warn("no connection can be accepted; waiting", zap.Error(err)) },
+	}
+	if keeper != nil {
+		c.TLS = keeper.Config()
 	}
 	return c
 }
