@@ -104,7 +104,7 @@ func (w *watched) wants(name string) bool {
 	return w.subs[name]
 }
 
-func newBus(t *testing.T) *bus.Bus {
+func newBus(t testing.TB) *bus.Bus {
 	t.Helper()
 	b, err := bus.Connect(t.Context(), bus.Config{Servers: bus.Embedded, Log: zaptest.NewLogger(t)})
 	if err != nil {

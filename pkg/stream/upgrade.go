@@ -87,8 +87,10 @@ const sendBuffer = 128 << 10
 
 // An upgrader has gws answer upgrade requests that checkUpgrade passed.
 type upgrader struct {
-	plain, protocol *gws.Upgrader // without a subprotocol in the answer, and with one
-	compress        bool
+	// Whether the answer has permessage-deflate, and a subprotocol: gws looks for either in
+	// the request only where it is configured.
+	answers  [2][2]*gws.Upgrader
+	compress bool
 }
 
 // An upgraded connection has had its answer.
@@ -98,7 +100,7 @@ type upgraded struct {
 }
 
 func newUpgrader(cfg *Config, h gws.Event) *upgrader {
-	with := func(protocols ...string) *gws.Upgrader {
+	with := func(deflate bool, protocols ...string) *gws.Upgrader {
 		return gws.NewUpgrader(h, &gws.ServerOption{
 			ReadMaxPayloadSize: codec.MaxRequestBytes,
 			ReadBufferSize:     1024,
@@ -106,10 +108,14 @@ func newUpgrader(cfg *Config, h gws.Event) *upgrader {
 			Logger:             gwsLog{cfg.Log},
 			SubProtocols:       protocols,
 			// No context takeover: a connection keeps no dictionary.
-			PermessageDeflate: gws.PermessageDeflate{Enabled: !cfg.NoCompression, Level: flate.BestSpeed, PoolSize: 8},
+			PermessageDeflate: gws.PermessageDeflate{Enabled: deflate, Level: flate.BestSpeed, PoolSize: 8},
 		})
 	}
-	return &upgrader{plain: with(), protocol: with(codec.MsgPack.Subprotocol(), codec.JSON.Subprotocol()), compress: !cfg.NoCompression}
+	u := &upgrader{compress: !cfg.NoCompression}
+	for i, deflate := range []bool{false, true} {
+		u.answers[i] = [2]*gws.Upgrader{with(deflate), with(deflate, codec.MsgPack.Subprotocol(), codec.JSON.Subprotocol())}
+	}
+	return u
 }
 
 // upgrade answers the request. Its headers are changed so that gws, which reads the first
@@ -117,11 +123,14 @@ func newUpgrader(cfg *Config, h gws.Event) *upgrader {
 func (u *upgrader) upgrade(conn net.Conn, br *bufio.Reader, r *http.Request) (up upgraded, err error) {
 	r.Header.Set("Connection", "Upgrade")
 	up.deflate = chooseDeflate(r.Header, u.compress)
-	which := u.plain
-	if r.Header.Get("Sec-Websocket-Protocol") != "" {
-		which = u.protocol
+	deflate, protocol := 0, 0
+	if up.deflate {
+		deflate = 1
 	}
-	up.Conn, err = which.UpgradeFromConn(conn, br, r)
+	if r.Header.Get("Sec-Websocket-Protocol") != "" {
+		protocol = 1
+	}
+	up.Conn, err = u.answers[deflate][protocol].UpgradeFromConn(conn, br, r)
 	return up, err
 }
 
