@@ -7,6 +7,7 @@ import "math/bits"
 type backlog struct {
 	buf  []byte
 	sent int    // of buf
+	own  int    // bytes that crypto/tls sent by itself since there is a backlog
 	pong []byte // answers the last ping; sent when buf is empty, so that pings cannot pile up
 }
 

@@ -21,6 +21,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(fewEnv) != "" {
+		serveFew()
+	}
 	// The runtime's poller takes two descriptors at its first use, which tests count.
 	if ln, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
 		_ = ln.Close()
@@ -149,12 +152,21 @@ type peer struct {
 // other.
 func adopt(t testing.TB, l *Loop, version uint16, a Adopted) *peer {
 	t.Helper()
+	if version == 0 {
+		return adoptWith(t, l, nil, a)
+	}
+	return adoptWith(t, l, &tls.Config{InsecureSkipVerify: true, MinVersion: version, MaxVersion: version}, a)
+}
+
+// adoptWith is adopt for a client of TLS with its own settings, or none.
+func adoptWith(t testing.TB, l *Loop, cfg *tls.Config, a Adopted) *peer {
+	t.Helper()
 	client, server := tcpPair(t)
 	p := &peer{t: t, Conn: client, tcp: client}
 	t.Cleanup(func() { _ = client.Close() })
 	var detached net.Conn = server
-	if version != 0 {
-		over := tls.Client(client, &tls.Config{InsecureSkipVerify: true, MinVersion: version, MaxVersion: version})
+	if cfg != nil {
+		over := tls.Client(client, cfg)
 		shaken := make(chan error, 1)
 		go func() { shaken <- over.Handshake() }()
 		conn := secured(server)

@@ -1,6 +1,7 @@
 package eventloop
 
 import (
+	"errors"
 	"io"
 
 	"golang.org/x/sys/unix"
@@ -126,7 +127,7 @@ func (c *Conn) decrypt(records []byte) {
 		n, err := c.tls.tls.Read(l.plain)
 		// A key update is answered by records of the tls.Conn's own.
 		if own := c.tls.take(); len(own) > 0 {
-			c.sendRaw(own)
+			c.sendOwn(own)
 		}
 		if n > 0 && c.state == stateOpen {
 			c.consume(l.plain[:n])
@@ -142,4 +143,20 @@ func (c *Conn) decrypt(records []byte) {
 		}
 	}
 	c.tls.in = nil
+}
+
+// ownBytesMax bounds the answers to key updates that wait for a peer which does not read: some
+// hundred. Others ask for one after gigabytes.
+const ownBytesMax = 4 << 10
+
+var errKeyUpdates = errors.New("eventloop: too many key updates from a peer that does not read")
+
+func (c *Conn) sendOwn(records []byte) {
+	if c.backlog != nil {
+		if c.backlog.own += len(records); c.backlog.own > ownBytesMax {
+			c.lost(errKeyUpdates)
+			return
+		}
+	}
+	c.sendRaw(records)
 }
