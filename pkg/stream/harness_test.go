@@ -3,6 +3,7 @@ package stream_test
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log"
@@ -58,6 +59,7 @@ type rig struct {
 	up     *watched
 	url    string // ws:// or wss://
 	cancel context.CancelFunc
+	ran    chan error // what Run returned
 	seqs   map[market.Stream]int64
 }
 
@@ -153,17 +155,41 @@ func newRigOn(t *testing.T, b *bus.Bus, cfg stream.Config) *rig {
 	r.url = scheme + ln.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
-	done := make(chan error, 1)
-	go func() { done <- r.node.Run(ctx) }()
+	r.ran = make(chan error, 1)
+	go func() { r.ran <- r.node.Run(ctx) }()
 	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		r.stop()
 		_ = server.Close()
 		pages.CloseIdleConnections()
 	})
 	return r
+}
+
+// stop ends the node, once or again.
+func (r *rig) stop() {
+	r.t.Helper()
+	r.cancel()
+	select {
+	case err := <-r.ran:
+		if err != nil {
+			r.t.Error(err)
+		}
+		r.ran <- nil
+	case <-time.After(patience):
+		r.t.Error("the node does not stop")
+	}
+}
+
+// sessions reads /v1/sessions.
+func (r *rig) sessions() (rows []struct {
+	Remote       string `json:"remote"`
+	WaitingBytes int    `json:"waiting_bytes"`
+}) {
+	r.t.Helper()
+	if err := json.Unmarshal([]byte(r.get("/v1/sessions")), &rows); err != nil {
+		r.t.Fatal(err)
+	}
+	return rows
 }
 
 var serverTLS = func() func(t *testing.T) *tls.Config {

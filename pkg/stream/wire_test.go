@@ -69,6 +69,16 @@ func (w *wire) handshake(lines ...string) *http.Response {
 	return resp
 }
 
+// tryUpgrade is for a node that may stop meanwhile.
+func (w *wire) tryUpgrade() bool {
+	_, err := io.WriteString(w, strings.Join(goodHandshake(), "\r\n")+"\r\n\r\n")
+	if err != nil {
+		return false
+	}
+	resp, err := http.ReadResponse(w.br, nil)
+	return err == nil && resp.StatusCode == http.StatusSwitchingProtocols
+}
+
 func (w *wire) upgrade(extra ...string) *http.Response {
 	w.t.Helper()
 	resp := w.handshake(append(goodHandshake(), extra...)...)
