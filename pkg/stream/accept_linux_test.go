@@ -80,7 +80,7 @@ func acceptingNode(b *testing.B) *net.TCPAddr {
 }
 
 // upgradeCrowd connects n sockets, sends the request on each, and waits for each answer.
-func upgradeCrowd(b *testing.B, addr *net.TCPAddr, n int, request []byte) []int {
+func upgradeCrowd(b testing.TB, addr *net.TCPAddr, n int, request []byte) []int {
 	to := &unix.SockaddrInet4{Port: addr.Port, Addr: [4]byte{127, 0, 0, 1}}
 	fds := make([]int, n)
 	for i := range fds {
