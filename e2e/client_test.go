@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -72,9 +73,14 @@ func (n *streamer) dialHalted(enc codec.Encoding) (s *subscriber, resume func())
 func (n *streamer) dialWith(enc codec.Encoding, halt chan struct{}) *subscriber {
 	n.t.Helper()
 	s := &subscriber{t: n.t, enc: enc, halt: halt, books: make(map[market.Stream]*book)}
+	scheme := "ws://"
+	if n.secure {
+		scheme = "wss://"
+	}
 	ws, resp, err := gws.NewClient(s, &gws.ClientOption{
-		Addr:          "ws://" + n.addr + "/v1/stream",
+		Addr:          scheme + n.addr + "/v1/stream",
 		RequestHeader: http.Header{"Sec-Websocket-Protocol": {enc.Subprotocol()}},
+		TlsConfig:     &tls.Config{InsecureSkipVerify: true},
 	})
 	if err != nil {
 		n.t.Fatal(err)

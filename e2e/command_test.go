@@ -58,6 +58,10 @@ func TestWrongCommandLinesEndWithOneLineThatSaysWhy(t *testing.T) {
 		{"no such file", "streamer", "--config /no/such.yaml", "", usage, "/no/such.yaml"},
 		{"a recording without the demo", "streamer", "--file x", "", usage, "--file --demo"},
 		{"a demo of no recording", "streamer", "--demo --file " + noRecording, "", usage, noRecording + " format"},
+		{"a certificate without its key", "streamer", "--tls-cert x", "", usage, "--tls-cert --tls-key"},
+		{"client roots without TLS", "streamer", "--tls-client-ca x", "", usage, "--tls-client-ca --tls-cert"},
+		{"no such certificate", "streamer", "--tls-cert /no/such --tls-key /no/such", "", usage, "/no/such"},
+		{"a file that is no certificate", "streamer", "--tls-cert " + noRecording + " --tls-key " + noRecording, "", usage, noRecording},
 		{"the port is taken", "streamer", "--admin-addr 127.0.0.1:0 --addr " + port, "", failure, port + " in use"},
 		{"the admin port is taken", "streamer", "--addr 127.0.0.1:0 --admin-addr " + port, "", failure, port + " in use"},
 

@@ -186,6 +186,7 @@ func startFeed(t *testing.T, n *natsServer, args ...string) *feeder {
 type streamer struct {
 	*process
 	addr, admin string
+	secure      bool // serves TLS
 }
 
 func startStreamer(t *testing.T, n *natsServer, args ...string) *streamer {

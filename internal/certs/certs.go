@@ -9,7 +9,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -100,17 +99,19 @@ func equal(a, b [3][]byte) bool {
 	return true
 }
 
-// read returns the contents of the three files, nil for one that cannot be read.
+// read returns the contents of the three files, nil for one that cannot be read, and the first
+// error.
 func (f Files) read() (contents [3][]byte, err error) {
-	var errs []error
 	for i, name := range []string{f.Cert, f.Key, f.ClientCA} {
-		if name != "" {
-			var err error
-			contents[i], err = os.ReadFile(name)
-			errs = append(errs, err)
+		if name == "" {
+			continue
+		}
+		var failed error
+		if contents[i], failed = os.ReadFile(name); err == nil {
+			err = failed
 		}
 	}
-	return contents, errors.Join(errs...)
+	return contents, err
 }
 
 func (k *Keeper) use(contents [3][]byte) error {
