@@ -20,6 +20,8 @@ import (
 func TestWavesLeaveNothing(t *testing.T) {
 	waves, crowd := 10, 5_000
 	switch {
+	case raceEnabled && secure:
+		waves, crowd = 2, 50
 	case raceEnabled:
 		waves, crowd = 4, 200
 	case secure:
