@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/klauspost/compress/flate"
 	"github.com/lxzan/gws"
 	"go.uber.org/zap"
 
@@ -38,7 +39,7 @@ type epollEngine struct {
 }
 
 func newEpollEngine(cfg *Config, shards []*shard) (*epollEngine, error) {
-	e := &epollEngine{log: cfg.Log, up: newUpgrader(cfg, gws.BuiltinEventHandler{}), drivers: make(map[*shard]*driver, len(shards))}
+	e := &epollEngine{log: cfg.Log, up: newUpgrader(cfg, gws.BuiltinEventHandler{}, gws.PermessageDeflate{Level: flate.HuffmanOnly, PoolSize: 1}), drivers: make(map[*shard]*driver, len(shards))}
 	for _, sh := range shards {
 		d := &driver{sh: sh}
 		loop, err := eventloop.New(d, eventloop.Config{

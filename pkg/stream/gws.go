@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/klauspost/compress/flate"
 	"github.com/lxzan/gws"
 	"go.uber.org/zap"
 
@@ -33,7 +34,8 @@ type gwsEngine struct {
 
 func newGWSEngine(cfg *Config, shards []*shard) *gwsEngine {
 	e := &gwsEngine{log: cfg.Log, stop: make(chan struct{}), screens: make(map[*screen]struct{})}
-	e.up = newUpgrader(cfg, e)
+	// Without context takeover a connection keeps no dictionary.
+	e.up = newUpgrader(cfg, e, gws.PermessageDeflate{Level: flate.BestSpeed, PoolSize: 8})
 	for _, sh := range shards {
 		wake := make(chan struct{}, 1)
 		sh.inbox.wake = func() {

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/klauspost/compress/flate"
 	"github.com/lxzan/gws"
 
 	"github.com/tickcast/tickcast/pkg/codec"
@@ -99,21 +98,23 @@ type upgraded struct {
 	deflate bool
 }
 
-func newUpgrader(cfg *Config, h gws.Event) *upgrader {
-	with := func(deflate bool, protocols ...string) *gws.Upgrader {
+// newUpgrader takes what gws is to compress with, where it does more than answer requests:
+// it makes its compressors at once, some 600 KiB each at the level BestSpeed.
+func newUpgrader(cfg *Config, h gws.Event, with gws.PermessageDeflate) *upgrader {
+	answer := func(deflate bool, protocols ...string) *gws.Upgrader {
+		with.Enabled = deflate
 		return gws.NewUpgrader(h, &gws.ServerOption{
 			ReadMaxPayloadSize: codec.MaxRequestBytes,
 			ReadBufferSize:     1024,
 			CheckUtf8Enabled:   true,
 			Logger:             gwsLog{cfg.Log},
 			SubProtocols:       protocols,
-			// No context takeover: a connection keeps no dictionary.
-			PermessageDeflate: gws.PermessageDeflate{Enabled: deflate, Level: flate.BestSpeed, PoolSize: 8},
+			PermessageDeflate:  with,
 		})
 	}
 	u := &upgrader{compress: !cfg.NoCompression}
 	for i, deflate := range []bool{false, true} {
-		u.answers[i] = [2]*gws.Upgrader{with(deflate), with(deflate, codec.MsgPack.Subprotocol(), codec.JSON.Subprotocol())}
+		u.answers[i] = [2]*gws.Upgrader{answer(deflate), answer(deflate, codec.MsgPack.Subprotocol(), codec.JSON.Subprotocol())}
 	}
 	return u
 }
