@@ -1,6 +1,6 @@
 // Bench measures tickcast from outside, as its subscribers see it.
 //
-//	go run ./bench load --help
+//	go run ./bench --help
 package main
 
 import (
@@ -15,7 +15,10 @@ import (
 
 func main() {
 	var cli struct {
-		Load load `cmd:"" help:"Subscribe many times over and count what comes."`
+		Load   load      `cmd:"" help:"Subscribe many times over and count what comes."`
+		Floor  floorCmd  `cmd:"" help:"Serve by the bare loop that only writes frames: the price of the kernel."`
+		Share  shareCmd  `cmd:"" hidden:"" help:"One process of a load."`
+		Source sourceCmd `cmd:"" hidden:"" help:"NATS and a feed of the benchmark's market."`
 	}
 	k := kong.Must(&cli, kong.Name("bench"), kong.Description("Measures a running tickcast from outside."), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	kctx, err := k.Parse(os.Args[1:])
