@@ -42,6 +42,7 @@ type load struct {
 	StormEvery  time.Duration `help:"A reconnect storm so often: --storm-share of the connections end at once and come again at --connect-rate."`
 	StormShare  float64       `default:"0.5" help:"Share of the connections in a storm."`
 	Seed        uint64        `default:"1" help:"For the choice of symbols."`
+	Nap         time.Duration `help:"Look only so often what has come: the generator and its server's writes cost less, and latencies are longer by as much."`
 	PID         int           `name:"pid" help:"The server's process on this machine: tells its CPU per million events and messages, and memory per connection."`
 	JSON        bool          `name:"json" help:"Print the result as JSON."`
 	HDRLog      string        `name:"hdr-log" help:"Write the latencies of each second to this file, in HDR's log format." placeholder:"FILE"`

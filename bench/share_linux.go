@@ -64,7 +64,7 @@ func (s *share) work(ctx context.Context, begin <-chan struct{}, tell func(news)
 	f, err := fleet.New(fleet.Config{
 		URL: u, Dialect: dialect, Members: members, First: s.First,
 		ConnectRate: s.Load.ConnectRate * float64(s.Members) / float64(s.Load.Subscribers),
-		TLS:         s.Load.tls(), Deflate: s.Load.Compression, Header: s.Load.header(), ReadRate: s.Load.ReadRate,
+		TLS:         s.Load.tls(), Deflate: s.Load.Compression, Header: s.Load.header(), ReadRate: s.Load.ReadRate, Nap: s.Load.Nap,
 		StormEvery: s.Load.StormEvery, StormShare: s.Load.StormShare,
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"time"
@@ -172,7 +173,7 @@ func (f *Fleet) frame(c *conn, fr *wire.Frame, now time.Time) {
 }
 
 func (f *Fleet) message(c *conn, payload []byte, now time.Time) {
-	acks := f.seen.Acks
+	acks, errs := f.seen.Acks, f.seen.Errors
 	oldest := f.cfg.Dialect.Message(c.number, &f.seen.Tally, payload)
 	at := now.UnixNano()
 	if !c.acked && f.seen.Acks > acks {
@@ -183,6 +184,12 @@ func (f *Fleet) message(c *conn, payload []byte, now time.Time) {
 		if c.pace == Stalled {
 			f.mute(c, true)
 		}
+	}
+	if !c.acked && f.seen.Errors > errs {
+		f.seen.Failed++
+		f.seen.LastError = "a subscribe request was refused: " + fmt.Sprintf("%q", payload[:min(len(payload), 200)])
+		f.drop(c, 0)
+		return
 	}
 	if oldest == 0 {
 		return

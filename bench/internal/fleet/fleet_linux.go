@@ -28,6 +28,10 @@ type Config struct {
 	Header      http.Header // of the upgrade request
 	// ReadRate is what a throttled member reads, in bytes a second.
 	ReadRate int
+	// Nap is how long the loop sleeps before it looks what has come. It makes latencies
+	// longer, and everything cheaper: a server on the same machine does not pay for waking
+	// the loop with every message, as it would not with subscribers elsewhere. 0 = never.
+	Nap time.Duration
 	// StormEvery and StormShare: each time, so large a share of the members leaves at once
 	// and comes again at ConnectRate. 0 = never.
 	StormEvery time.Duration
@@ -195,8 +199,12 @@ func (f *Fleet) Take() Report {
 	}
 }
 
+// answerTimeout bounds how long Connect waits for acks once all are connected.
+const answerTimeout = 15 * time.Second
+
 // Connect opens all members at the configured pace, and returns when each has been answered
-// or has failed, or when ctx ends. What was seen meanwhile stays to be taken.
+// or has failed, when those that have not been answered are late, or when ctx ends. What was
+// seen meanwhile stays to be taken.
 func (f *Fleet) Connect(ctx context.Context) error {
 	for i := range f.cfg.Members {
 		if i > 0 {
@@ -210,6 +218,7 @@ func (f *Fleet) Connect(ctx context.Context) error {
 	f.dialing.Wait()
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
+	late := time.After(answerTimeout)
 	for {
 		settled := make(chan bool, 1)
 		f.do(func() { settled <- f.ready >= f.open })
@@ -219,6 +228,8 @@ func (f *Fleet) Connect(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-late:
+			return nil
 		case <-look.C:
 		}
 	}
@@ -240,6 +251,9 @@ func (f *Fleet) run() {
 	defer close(f.done)
 	events := make([]unix.EpollEvent, 1024)
 	for !f.stopping {
+		if f.cfg.Nap > 0 {
+			time.Sleep(f.cfg.Nap)
+		}
 		n, err := unix.EpollWait(f.epoll, events, waitMS)
 		if err != nil && err != unix.EINTR {
 			panic(fmt.Sprintf("fleet: epoll_wait: %v", err))

@@ -1,0 +1,224 @@
+package contest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/tickcast/tickcast/bench/internal/host"
+)
+
+// A Server is one of those that are compared.
+type Server struct {
+	Name string
+	What string // for the reader of the result
+	// Program is run with Args and the cell's own options, and prints a line "ready" with
+	// addr=host:port.
+	Program string
+	Args    func(c Cell, nats string) []string
+	Load    []string // options of the load, beside the cell's
+	Symbols string   // path of its list of symbols; "" where it knows them from the start
+}
+
+// A Cell is one kind of work: each of so many subscribers gets a message once a window, with
+// so many trades in it.
+type Cell struct {
+	Subscribers int `json:"subscribers"`
+	Ticks       int `json:"ticks_per_message"`
+	// FramesPerSecond over all subscribers sets the window: the load of a cell is the same
+	// for few subscribers and for many.
+	FramesPerSecond int `json:"messages_per_second"`
+}
+
+// Each subscriber has perMember of the market's symbols.
+const (
+	market    = 100
+	perMember = 10
+)
+
+// Window is how long trades are gathered.
+func (c Cell) Window() time.Duration {
+	return time.Duration(float64(c.Subscribers) / float64(c.FramesPerSecond) * float64(time.Second))
+}
+
+// Rate is how many trades happen a second, over all symbols.
+func (c Cell) Rate() float64 {
+	return float64(c.Ticks) * market / perMember / c.Window().Seconds()
+}
+
+// Work returns the cell as options of a server of this program.
+func (c Cell) Work() []string {
+	return []string{"--market", strconv.Itoa(market), "--rate", fmt.Sprint(c.Rate()), "--window", c.Window().String()}
+}
+
+// A Contest is what is run: every server in every cell, Repeats times in turn.
+type Contest struct {
+	Self      string // this program
+	Servers   []Server
+	Cells     []Cell
+	Repeats   int
+	Duration  time.Duration
+	ServerOn  []int // cores
+	OthersOn  []int
+	Nap       time.Duration
+	Connect   float64 // connections a second
+	Announced func(format string, args ...any)
+}
+
+// A Run is one server in one cell, once.
+type Run struct {
+	Messages      int64   `json:"messages"`
+	Ticks         int64   `json:"ticks"`
+	Seconds       float64 `json:"seconds"`
+	Ready         int     `json:"ready"`
+	Open          int     `json:"open"`
+	Failed        int64   `json:"failed"`
+	Gaps          int64   `json:"gaps"`
+	Missed        int64   `json:"missed"`
+	Malformed     int64   `json:"malformed"`
+	ServerCPU     float64 `json:"server_cpu_seconds"`
+	LoadCPU       float64 `json:"load_cpu_seconds"`
+	RSSPerConn    float64 `json:"rss_bytes_per_connection"`
+	LatencyP99US  int64   `json:"latency_p99_us"`
+	ConnectSecond float64 `json:"connect_seconds"`
+}
+
+// Rows are the runs of one server in one cell.
+type Rows struct {
+	Cell   Cell
+	Server string
+	Runs   []Run
+}
+
+// Run does it all. What was measured before an error is returned with it.
+func (c *Contest) Run(ctx context.Context) (all []Rows, err error) {
+	for _, cell := range c.Cells {
+		rows := make([]Rows, len(c.Servers))
+		for i, s := range c.Servers {
+			rows[i] = Rows{Cell: cell, Server: s.Name}
+		}
+		all = append(all, rows...)
+		rows = all[len(all)-len(rows):]
+		if err := c.cell(ctx, cell, rows); err != nil {
+			return all, fmt.Errorf("%d subscribers, %d ticks a message: %w", cell.Subscribers, cell.Ticks, err)
+		}
+	}
+	return all, nil
+}
+
+func (c *Contest) cell(ctx context.Context, cell Cell, rows []Rows) error {
+	source, err := host.Start(c.OthersOn, c.Self, append([]string{"source"}, cell.Work()...)...)
+	if err != nil {
+		return err
+	}
+	defer source.Stop()
+	pairs, err := source.Ready(ctx)
+	if err != nil {
+		return err
+	}
+	for n := range c.Repeats {
+		for k := range c.Servers {
+			i := (n + k) % len(c.Servers) // nobody always follows the same one
+			run, err := c.one(ctx, cell, &c.Servers[i], pairs["nats"])
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.Servers[i].Name, err)
+			}
+			rows[i].Runs = append(rows[i].Runs, run)
+			c.Announced("%5d subscribers  %3d ticks  repeat %d  %-20s %6.2f us/message  %6.1f ns/tick  %5.1f ticks/message  server %3.0f %%  load %3.0f %%\n",
+				cell.Subscribers, cell.Ticks, n+1, c.Servers[i].Name, run.PerMessage(), run.PerTick(), run.TicksPerMessage(),
+				100*run.ServerCPU/run.Seconds, 100*run.LoadCPU/run.Seconds)
+		}
+	}
+	return nil
+}
+
+// one measures one server, which is started for it.
+func (c *Contest) one(ctx context.Context, cell Cell, s *Server, nats string) (Run, error) {
+	server, err := host.Start(c.ServerOn, s.Program, s.Args(cell, nats)...)
+	if err != nil {
+		return Run{}, err
+	}
+	defer server.Kill()
+	pairs, err := server.Ready(ctx)
+	if err != nil {
+		return Run{}, err
+	}
+	if s.Symbols != "" {
+		if err := c.known(ctx, "http://"+pairs["addr"]+s.Symbols); err != nil {
+			return Run{}, err
+		}
+	}
+	out, err := host.Output(ctx, c.OthersOn, c.Self, append([]string{"load", "--json",
+		"--url", "ws://" + pairs["addr"] + "/v1/stream", "--pid", strconv.Itoa(server.PID()),
+		"--market", strconv.Itoa(market), "--symbols", strconv.Itoa(perMember), "--pick", "even",
+		"--subscribers", strconv.Itoa(cell.Subscribers), "--connect-rate", fmt.Sprint(c.Connect),
+		"--duration", c.Duration.String(), "--nap", c.Nap.String(),
+	}, s.Load...)...)
+	if err != nil {
+		return Run{}, err
+	}
+	return parseRun(out)
+}
+
+// knownWithin is generous: a node knows its symbols some 100 ms after it is ready.
+const knownWithin = 20 * time.Second
+
+// known waits until the server lists the whole market: before that it refuses subscribers.
+func (c *Contest) known(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, knownWithin)
+	defer cancel()
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for {
+		var rows []json.RawMessage
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		err = json.NewDecoder(resp.Body).Decode(&rows)
+		_ = resp.Body.Close()
+		if err == nil && len(rows) >= market {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s lists %d symbols of %d: %w", url, len(rows), market, ctx.Err())
+		case <-look.C:
+		}
+	}
+}
+
+func parseRun(out []byte) (Run, error) {
+	var l struct {
+		Run
+		OwnCPU  float64            `json:"own_cpu_seconds"`
+		Latency map[string]int64   `json:"latency_us"`
+		Server  map[string]float64 `json:"server"`
+	}
+	if err := json.Unmarshal(out, &l); err != nil {
+		return Run{}, fmt.Errorf("the load's result: %w", err)
+	}
+	r := l.Run
+	r.LoadCPU, r.LatencyP99US = l.OwnCPU, l.Latency["p99"]
+	r.ServerCPU, r.RSSPerConn = l.Server["cpu_seconds"], l.Server["rss_bytes_per_connection"]
+	if r.Messages == 0 || r.Ticks == 0 {
+		return r, fmt.Errorf("no message came to %d subscribers", r.Ready)
+	}
+	return r, nil
+}
+
+// PerMessage is the server's CPU in µs a message.
+func (r *Run) PerMessage() float64 { return r.ServerCPU / float64(r.Messages) * 1e6 }
+
+// PerTick is the server's CPU in ns a delivered tick.
+func (r *Run) PerTick() float64 { return r.ServerCPU / float64(r.Ticks) * 1e9 }
+
+// TicksPerMessage is what was wanted to be Cell.Ticks.
+func (r *Run) TicksPerMessage() float64 { return float64(r.Ticks) / float64(r.Messages) }
