@@ -62,6 +62,17 @@ func (c *compareCmd) Run(ctx context.Context) error {
 	return c.run(ctx, "compare", []int{1000, 5000}, []int{1, 5, 50, 250}, []string{contest.Floor, "tickcast-epoll", "tickcast-goroutine", "gws"})
 }
 
+// peersCmd sets tickcast beside what else one could build upon.
+type peersCmd struct {
+	matrix
+}
+
+// Run implements the command.
+func (c *peersCmd) Run(ctx context.Context) error {
+	return c.run(ctx, "peers", []int{1000}, []int{5, 50},
+		[]string{contest.Floor, "tickcast-epoll", "tickcast-goroutine", "gws", "gws-broadcast", "gobwas", "coder", natsServer})
+}
+
 func (m *matrix) run(ctx context.Context, kind string, subscribers, ticks []int, names []string) error {
 	if len(m.Subscribers) > 0 {
 		subscribers = m.Subscribers
@@ -128,10 +139,16 @@ func (m *matrix) run(ctx context.Context, kind string, subscribers, ticks []int,
 // rivals are the servers of this program, with what they are.
 var rivals = map[string]struct {
 	what  string
-	serve func(context.Context, net.Listener, rival.Config) error
+	serve func(context.Context, net.Listener, rival.Config) error // nil: nats-server, which listens by itself
 }{
-	"gws": {"lxzan/gws: ReadLoop for each connection, WriteMessage from one loop with the same window", rival.GWS},
+	"gws":           {"lxzan/gws: ReadLoop for each connection, WriteMessage from one loop with the same window", rival.GWS},
+	"gws-broadcast": {"lxzan/gws: ReadLoop for each connection, a Broadcaster for each symbol of a window: up to ten messages where others send one", rival.GWSBroadcast},
+	"gobwas":        {"gobwas/ws: a goroutine that reads each raw connection, frames from one loop, one write each", rival.Gobwas},
+	"coder":         {"coder/websocket: CloseRead for each connection, Write from one loop", rival.Coder},
+	natsServer:      {"nats-server's WebSocket listener: subscribers are NATS clients of ten subjects, a window's trades of a symbol are one message; published from within", nil},
 }
+
+const natsServer = "nats-server"
 
 func serverNames() []string {
 	names := []string{contest.Floor, "tickcast-epoll", "tickcast-goroutine"}
@@ -160,6 +177,9 @@ func newServer(name, self, streamer string) contest.Server {
 		}
 	default:
 		s.What = rivals[name].what + "; makes the trades itself"
+		if name == natsServer {
+			s.Load = []string{"--server", "nats"}
+		}
 		s.Args = func(c contest.Cell, _ string) []string {
 			return append([]string{"rival", name, "--addr", "127.0.0.1:0"}, c.Work()...)
 		}
@@ -180,10 +200,14 @@ func (c *rivalCmd) Run(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("no rival %q", c.Name)
 	}
+	started := func(addr string) { fmt.Printf("ready addr=%s\n", addr) }
+	if r.serve == nil {
+		return rival.NATS(ctx, c.Addr, c.config(), started)
+	}
 	ln, err := net.Listen("tcp", c.Addr)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("ready addr=%s\n", ln.Addr())
+	started(ln.Addr().String())
 	return r.serve(ctx, ln, c.config())
 }

@@ -48,7 +48,7 @@ func (ss *shares) count(ctx context.Context, l *load, r *loadResult, log *hdrLog
 		return ctx.Err()
 	case <-time.After(l.Warmup):
 	}
-	cpu, err := serverCPU(l.PID)
+	cpu, waited, err := serverTimes(l.PID)
 	if err != nil {
 		return err
 	}
@@ -79,17 +79,20 @@ func (ss *shares) count(ctx context.Context, l *load, r *loadResult, log *hdrLog
 		}
 	}
 	r.Seconds = time.Since(start).Seconds()
-	after, err := serverCPU(l.PID)
-	r.Server.CPU = (after - cpu).Seconds()
+	cpuAfter, waitedAfter, err := serverTimes(l.PID)
+	r.Server.CPU, r.Server.Waited = (cpuAfter - cpu).Seconds(), (waitedAfter - waited).Seconds()
 	r.take(&total)
 	return err
 }
 
-func serverCPU(pid int) (time.Duration, error) {
+func serverTimes(pid int) (cpu, waited time.Duration, err error) {
 	if pid == 0 {
-		return 0, nil
+		return 0, 0, nil
 	}
-	return host.CPU(pid)
+	if cpu, err = host.CPU(pid); err == nil {
+		waited, err = host.Waited(pid)
+	}
+	return cpu, waited, err
 }
 
 // A progress prints a line a second of what all shares tell.

@@ -46,6 +46,7 @@ type load struct {
 	PID         int           `name:"pid" help:"The server's process on this machine: tells its CPU per million events and messages, and memory per connection."`
 	JSON        bool          `name:"json" help:"Print the result as JSON."`
 	HDRLog      string        `name:"hdr-log" help:"Write the latencies of each second to this file, in HDR's log format." placeholder:"FILE"`
+	Server      string        `hidden:"" default:"tickcast" enum:"tickcast,nats" help:"How subscribers speak."`
 	Market      int           `hidden:"" help:"The symbols are the benchmark's own, so many: for servers without /v1/symbols."`
 
 	plan fleet.Plan

@@ -41,11 +41,11 @@ type loadResult struct {
 
 // serverCost is known with --pid.
 type serverCost struct {
-	CPU           float64 `json:"cpu_seconds"`
-	PerMEvents    float64 `json:"cpu_seconds_per_million_events"`
-	PerMMessages  float64 `json:"cpu_seconds_per_million_messages"`
-	RSSPerConn    float64 `json:"rss_bytes_per_connection"`
-	TicksPerFrame float64 `json:"ticks_per_message"`
+	CPU          float64 `json:"cpu_seconds"`
+	Waited       float64 `json:"waited_seconds"` // was ready to run and had no core
+	PerMEvents   float64 `json:"cpu_seconds_per_million_events"`
+	PerMMessages float64 `json:"cpu_seconds_per_million_messages"`
+	RSSPerConn   float64 `json:"rss_bytes_per_connection"`
 }
 
 // take fills in what was seen while counting.
@@ -63,7 +63,6 @@ func (r *loadResult) finish() {
 	if r.Events > 0 && r.Messages > 0 {
 		r.Server.PerMEvents = r.Server.CPU / float64(r.Events) * 1e6
 		r.Server.PerMMessages = r.Server.CPU / float64(r.Messages) * 1e6
-		r.Server.TicksPerFrame = float64(r.Ticks) / float64(r.Messages)
 	}
 }
 
@@ -87,7 +86,7 @@ func (r *loadResult) print(out io.Writer) {
 	row("closed, by code", "%s", codes(r.Closes))
 	row("own CPU", "%.2f s, %.0f %% of a core", r.OwnCPU, 100*r.OwnCPU/r.Seconds)
 	if r.Server.CPU > 0 {
-		row("server CPU", "%.2f s, %.0f %% of a core", r.Server.CPU, 100*r.Server.CPU/r.Seconds)
+		row("server CPU", "%.2f s, %.0f %% of a core; waited for one %.2f s", r.Server.CPU, 100*r.Server.CPU/r.Seconds, r.Server.Waited)
 		row("  per million", "%.3f s of events, %.3f s of messages", r.Server.PerMEvents, r.Server.PerMMessages)
 		row("server memory", "%.0f bytes a connection", r.Server.RSSPerConn)
 	}

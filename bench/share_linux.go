@@ -117,6 +117,9 @@ func (s *share) work(ctx context.Context, begin <-chan struct{}, tell func(news)
 }
 
 func (l *load) dialect() (fleet.Dialect, error) {
+	if l.Server == "nats" {
+		return &fleet.NATS{}, nil
+	}
 	d := &fleet.Tickcast{Policy: l.Policy}
 	if l.Encoding == "json" {
 		d.Encoding = codec.JSON

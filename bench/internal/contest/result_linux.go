@@ -31,6 +31,7 @@ type Row struct {
 	RSSPerConnection Spread `json:"rss_bytes_per_connection"`
 	ServerCores      Spread `json:"server_cores"` // CPU seconds a second
 	LoadCores        Spread `json:"load_cores"`
+	Waited           Spread `json:"server_waited"` // share of the time
 	// ToFloor compares the CPU a tick with the floor's of the same repeat; 0 without one.
 	ToFloor Spread `json:"cpu_per_tick_to_floor"`
 	Lost    int64  `json:"lost"` // subscribers that failed or ended, in all repeats
@@ -64,6 +65,7 @@ func Summarize(all []Rows) []Row {
 		row.RSSPerConnection = spread(func(r *Run) float64 { return r.RSSPerConn })
 		row.ServerCores = spread(func(r *Run) float64 { return r.ServerCPU / r.Seconds })
 		row.LoadCores = spread(func(r *Run) float64 { return r.LoadCPU / r.Seconds })
+		row.Waited = spread((*Run).Waited)
 		var ratios []float64
 		for i, f := range floors[r.Cell] {
 			if i < len(r.Runs) && f.PerTick() > 0 {
@@ -82,7 +84,7 @@ func Summarize(all []Rows) []Row {
 
 // Table writes the rows as a table of Markdown, or aligned for a terminal.
 func (r *Result) Table(out io.Writer, markdown bool) error {
-	head := []string{"subscribers", "ticks a message", "server", "µs a message", "ns a tick", "± %", "to floor", "measured ticks", "messages/s", "KiB a connection", "load's CPU", "lost"}
+	head := []string{"subscribers", "ticks a message", "server", "µs a message", "ns a tick", "± %", "to floor", "measured ticks", "messages/s", "KiB a connection", "load's CPU", "waited", "lost"}
 	var w io.Writer = out
 	if !markdown {
 		tw := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -114,7 +116,7 @@ func (r *Result) Table(out io.Writer, markdown bool) error {
 			fmt.Sprint(row.Subscribers), fmt.Sprint(row.Ticks), row.Server,
 			fmt.Sprintf("%.2f", row.PerMessageUS.Median), fmt.Sprintf("%.1f", row.PerTickNS.Median), fmt.Sprintf("%.0f", row.PerTickNS.Percent()), ratio,
 			fmt.Sprintf("%.1f", row.TicksPerMessage.Median), fmt.Sprintf("%.0f", row.MessagesPerSec.Median),
-			fmt.Sprintf("%.1f", row.RSSPerConnection.Median/1024), fmt.Sprintf("%.0f %%", 100*row.LoadCores.Median), fmt.Sprint(row.Lost),
+			fmt.Sprintf("%.1f", row.RSSPerConnection.Median/1024), fmt.Sprintf("%.0f %%", 100*row.LoadCores.Median), fmt.Sprintf("%.0f %%", 100*row.Waited.Median), fmt.Sprint(row.Lost),
 		})
 		if err != nil {
 			return err
@@ -142,7 +144,7 @@ func (r *Result) Write(dir, name string, order []string) error {
 	if err := r.Table(&page, true); err != nil {
 		return err
 	}
-	page.WriteString("\n± is half the distance from the least to the most. \"To floor\" compares the CPU a delivered tick with the floor's in the same repeat.\n\n")
+	page.WriteString("\n± is half the distance from the least to the most. \"To floor\" compares the CPU a delivered tick with the floor's in the same repeat. \"Waited\" is for how much of the time others had the server's core; a run with over 10 % was repeated up to twice.\n\n")
 	for _, name := range order {
 		fmt.Fprintf(&page, "- %s: %s\n", name, r.Servers[name])
 	}

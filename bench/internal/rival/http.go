@@ -10,15 +10,18 @@ import (
 
 // serveHTTP runs a hub, and the handler that fills it, until ctx ends.
 func serveHTTP(ctx context.Context, ln net.Listener, hub *Hub, h http.Handler) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: handshakeTimeout}
 	var running sync.WaitGroup
 	running.Go(func() { hub.Run(ctx) })
+	defer running.Wait()
+	return serve(ctx, ln, h)
+}
+
+func serve(ctx context.Context, ln net.Listener, h http.Handler) error {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: handshakeTimeout}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 	defer stop()
-	err := srv.Serve(ln)
-	running.Wait()
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
+	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		return err
 	}
-	return err
+	return nil
 }

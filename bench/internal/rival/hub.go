@@ -102,3 +102,10 @@ func (h *Hub) each(ctx context.Context, flush func(msg []byte)) {
 		timer.Reset(time.Until(next))
 	}
 }
+
+// batch makes a batch of n records.
+func batch(records []byte, n int) []byte {
+	b := append(wire.AppendBatchHead(make([]byte, 0, len(records)+3)), records...)
+	wire.PutCount(b, n)
+	return b
+}
