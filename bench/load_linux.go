@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -111,10 +112,26 @@ func (l *load) prepare(ctx context.Context) error {
 
 // fetchSymbols asks the node what it knows.
 func (l *load) fetchSymbols(ctx context.Context) ([]string, error) {
+	body, err := l.get(ctx, "/v1/symbols")
+	if err != nil {
+		return nil, err
+	}
+	var rows []struct{ Symbol string }
+	if err := json.Unmarshal(body, &rows); err != nil {
+		return nil, fmt.Errorf("/v1/symbols: %w", err)
+	}
+	names := make([]string, len(rows))
+	for i, r := range rows {
+		names[i] = r.Symbol
+	}
+	return names, nil
+}
+
+// get asks the node for a page.
+func (l *load) get(ctx context.Context, page string) ([]byte, error) {
 	u, _ := url.Parse(l.URL) // Validate has parsed it
-	u.Scheme = strings.Replace(u.Scheme, "ws", "http", 1)
-	u.Path = "/v1/symbols"
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	base := url.URL{Scheme: strings.Replace(u.Scheme, "ws", "http", 1), Host: u.Host}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base.String()+page, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -125,15 +142,11 @@ func (l *load) fetchSymbols(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	var rows []struct{ Symbol string }
-	if err := json.NewDecoder(resp.Body).Decode(&rows); err != nil {
-		return nil, fmt.Errorf("%s: %s: %w", u, resp.Status, err)
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s%s: %s: %.200s", base.String(), page, resp.Status, body)
 	}
-	names := make([]string, len(rows))
-	for i, r := range rows {
-		names[i] = r.Symbol
-	}
-	return names, nil
+	return body, err
 }
 
 func (l *load) header() http.Header {

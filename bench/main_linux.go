@@ -19,6 +19,7 @@ func main() {
 		Floor   floorCmd   `cmd:"" help:"Serve by the bare loop that only writes frames: the price of the kernel."`
 		Compare compareCmd `cmd:"" help:"Set tickcast beside the floor and gws, at 1 to 250 ticks a message."`
 		Peers   peersCmd   `cmd:"" help:"Set tickcast beside other WebSocket libraries and nats-server."`
+		Verify  verify     `cmd:"" help:"Hold a running node to the accounting rule, with slow readers and reconnections."`
 		Rival   rivalCmd   `cmd:"" hidden:"" help:"Serve by another library."`
 		Share   shareCmd   `cmd:"" hidden:"" help:"One process of a load."`
 		Source  sourceCmd  `cmd:"" hidden:"" help:"NATS and a feed of the benchmark's market."`

@@ -189,6 +189,7 @@ func (f *Fleet) message(c *conn, payload []byte, now time.Time) {
 		f.seen.Failed++
 		f.seen.LastError = "a subscribe request was refused: " + fmt.Sprintf("%q", payload[:min(len(payload), 200)])
 		f.drop(c, 0)
+		f.again(c.number)
 		return
 	}
 	if oldest == 0 {
@@ -220,8 +221,9 @@ func (f *Fleet) drop(c *conn, code int) {
 	if c.acked {
 		f.ready--
 	}
+	f.cfg.Dialect.Closed(c.number)
 	if code != 0 {
 		f.seen.Closes[code]++
+		f.again(c.number)
 	}
-	f.cfg.Dialect.Closed(c.number)
 }

@@ -29,6 +29,7 @@ func (f *Fleet) dial(number int) {
 			if err != nil {
 				f.seen.Failed++
 				f.seen.LastError = err.Error()
+				f.again(number)
 				return
 			}
 			f.adopt(c)
@@ -62,7 +63,7 @@ func (f *Fleet) connect(number int) (c *conn, err error) {
 		}
 		way = c.tls
 	}
-	offer := wire.Offer{Subprotocol: f.cfg.Dialect.Subprotocol(), Deflate: f.cfg.Deflate, Header: f.cfg.Header}
+	offer := wire.Offer{Subprotocol: f.cfg.Dialect.Subprotocol(number), Deflate: f.cfg.Deflate, Header: f.cfg.Header}
 	if _, c.part, err = wire.Open(way, f.cfg.URL, offer); err != nil {
 		return nil, err
 	}

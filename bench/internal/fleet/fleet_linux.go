@@ -36,6 +36,8 @@ type Config struct {
 	// and comes again at ConnectRate. 0 = never.
 	StormEvery time.Duration
 	StormShare float64
+	// Again has members whose connection ended, or could not be opened, come again.
+	Again bool
 }
 
 // A Member is one subscriber: what it wants, and how well it reads.
@@ -46,8 +48,8 @@ type Member struct {
 
 // A Dialect is how subscribers talk to one kind of server.
 type Dialect interface {
-	// Subprotocol is offered in the upgrade request.
-	Subprotocol() string
+	// Subprotocol is offered in a member's upgrade request; "" offers none.
+	Subprotocol(number int) string
 	// Subscribe returns the message that asks for m's streams. It is called for every
 	// member that connects, from several goroutines.
 	Subscribe(number int, m *Member) (op byte, payload []byte, err error)
@@ -181,22 +183,30 @@ func (f *Fleet) do(g func()) {
 	}
 }
 
-// Take returns what was seen since the last Take.
-func (f *Fleet) Take() Report {
-	got := make(chan Report, 1)
+// Inside calls g while the loop does nothing else, and returns when it has, or when the
+// Fleet is closed. What a Dialect keeps can be looked at there.
+func (f *Fleet) Inside(g func()) {
+	called := make(chan struct{})
 	f.do(func() {
-		r := f.seen
-		now := time.Now()
-		r.Open, r.Ready, r.Seconds = f.open, f.ready, now.Sub(f.counted).Seconds()
-		f.seen, f.counted = NewReport(), now
-		got <- r
+		g()
+		close(called)
 	})
 	select {
-	case r := <-got:
-		return r
+	case <-called:
 	case <-f.done:
-		return NewReport()
 	}
+}
+
+// Take returns what was seen since the last Take.
+func (f *Fleet) Take() Report {
+	r := NewReport()
+	f.Inside(func() {
+		now := time.Now()
+		r, f.seen = f.seen, NewReport()
+		r.Open, r.Ready, r.Seconds = f.open, f.ready, now.Sub(f.counted).Seconds()
+		f.counted = now
+	})
+	return r
 }
 
 // answerTimeout bounds how long Connect waits for acks once all are connected.
@@ -220,9 +230,8 @@ func (f *Fleet) Connect(ctx context.Context) error {
 	defer look.Stop()
 	late := time.After(answerTimeout)
 	for {
-		settled := make(chan bool, 1)
-		f.do(func() { settled <- f.ready >= f.open })
-		if <-settled {
+		settled := false
+		if f.Inside(func() { settled = f.ready >= f.open }); settled {
 			return nil
 		}
 		select {
@@ -273,6 +282,23 @@ func (f *Fleet) run() {
 		}
 		f.slowTurn(now)
 	}
+}
+
+// againAfter is how long a member whose connection ended stays away.
+const againAfter = 200 * time.Millisecond
+
+// again dials a member that was lost, soon, if that is wanted.
+func (f *Fleet) again(number int) {
+	if !f.cfg.Again || f.stopping {
+		return
+	}
+	f.dialing.Go(func() {
+		select {
+		case <-f.done:
+		case <-time.After(againAfter):
+			f.dial(number)
+		}
+	})
 }
 
 // storming drops a share of the members and has them come again.

@@ -17,7 +17,7 @@ type NATS struct {
 }
 
 // Subprotocol implements Dialect.
-func (d *NATS) Subprotocol() string { return "" }
+func (d *NATS) Subprotocol(int) string { return "" }
 
 // Subscribe implements Dialect. The PONG that answers is its ack.
 func (d *NATS) Subscribe(_ int, m *Member) (byte, []byte, error) {

@@ -15,7 +15,7 @@ type Tickcast struct {
 }
 
 // Subprotocol implements Dialect.
-func (d *Tickcast) Subprotocol() string { return d.Encoding.Subprotocol() }
+func (d *Tickcast) Subprotocol(int) string { return d.Encoding.Subprotocol() }
 
 // Subscribe implements Dialect. The request is MessagePack, whatever the answers are.
 func (d *Tickcast) Subscribe(_ int, m *Member) (byte, []byte, error) {
