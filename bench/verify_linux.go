@@ -122,7 +122,9 @@ func (v *verify) audit(ctx context.Context) (*verdict, error) {
 		return nil, err
 	}
 	r := &verdict{Subscribers: v.Subscribers}
-	r.Behind = a.settle(ctx, f, members, newest, v.Settle)
+	r.Faults = a.settle(ctx, f, members, newest, v.Settle)
+	r.Behind = len(r.Faults)
+	r.Faults = r.Faults[:min(len(r.Faults), faultsShown)]
 	seen := f.Take()
 	r.Failed, r.LastError, r.Closes = seen.Failed, seen.LastError, seen.Closes
 	f.Inside(func() { a.sum(r) })
@@ -212,29 +214,36 @@ func (a *auditor) Message(number int, t *wire.Tally, payload []byte) (oldest int
 func (a *auditor) Closed(int) {}
 
 // settle waits until every healthy reader of trades has got to what was newest, and returns
-// how many streams had not when the time was over.
-func (a *auditor) settle(ctx context.Context, f *fleet.Fleet, members []fleet.Member, newest map[string]int64, within time.Duration) (behind int) {
+// the streams that had not when the time was over.
+func (a *auditor) settle(ctx context.Context, f *fleet.Fleet, members []fleet.Member, newest map[string]int64, within time.Duration) (behind []string) {
 	look := time.NewTicker(100 * time.Millisecond)
 	defer look.Stop()
 	for end := time.Now().Add(within); ; {
-		f.Inside(func() {
-			behind = 0
-			for i, m := range members {
-				if m.Pace != fleet.Healthy || a.channels(i)[0] != market.ChannelTrade {
-					continue
-				}
-				for _, symbol := range m.Symbols {
-					if a.books[i].Last(market.Stream{Channel: market.ChannelTrade, Symbol: symbol}) < newest[symbol] {
-						behind++
-					}
-				}
-			}
-		})
-		if behind == 0 || time.Now().After(end) || ctx.Err() != nil {
+		f.Inside(func() { behind = a.behind(members, newest) })
+		if len(behind) == 0 || time.Now().After(end) || ctx.Err() != nil {
 			return behind
 		}
 		<-look.C
 	}
+}
+
+func (a *auditor) behind(members []fleet.Member, newest map[string]int64) (behind []string) {
+	for i, m := range members {
+		if m.Pace != fleet.Healthy || a.channels(i)[0] != market.ChannelTrade {
+			continue
+		}
+		for _, symbol := range m.Symbols {
+			last := a.books[i].Last(market.Stream{Channel: market.ChannelTrade, Symbol: symbol})
+			if last < newest[symbol] {
+				behind = append(behind, fmt.Sprintf("%s: behind at the end: %s has come to %d of %d", a.name(i), symbol, last, newest[symbol]))
+			}
+		}
+	}
+	return behind
+}
+
+func (a *auditor) name(i int) string {
+	return fmt.Sprintf("subscriber %d, %s, %s", i, a.policy(i), a.encoding(i))
 }
 
 // sum closes the books.
@@ -246,7 +255,7 @@ func (a *auditor) sum(r *verdict) {
 		b := &a.books[i]
 		r.Sums.Add(&b.Sums)
 		if why := b.Fault(); why != "" && len(r.Faults) < faultsShown {
-			r.Faults = append(r.Faults, fmt.Sprintf("subscriber %d, %s, %s: %s", i, a.policy(i), a.encoding(i), why))
+			r.Faults = append(r.Faults, a.name(i)+": "+why)
 		}
 	}
 }

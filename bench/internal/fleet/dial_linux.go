@@ -19,11 +19,12 @@ const (
 	perSource = 1000
 )
 
-// dial opens one member in the background, when there is a place.
-func (f *Fleet) dial(number int) {
+// dial opens one member in the background, when there is a place, and then calls done.
+func (f *Fleet) dial(number int, done func()) {
 	f.connecting <- struct{}{}
 	f.dialing.Go(func() {
 		defer func() { <-f.connecting }()
+		defer done()
 		c, err := f.connect(number)
 		f.do(func() {
 			if err != nil {

@@ -216,6 +216,7 @@ const answerTimeout = 15 * time.Second
 // or has failed, when those that have not been answered are late, or when ctx ends. What was
 // seen meanwhile stays to be taken.
 func (f *Fleet) Connect(ctx context.Context) error {
+	var tried sync.WaitGroup // not f.dialing: members may be coming again all the time
 	for i := range f.cfg.Members {
 		if i > 0 {
 			f.pace(ctx, i)
@@ -223,9 +224,10 @@ func (f *Fleet) Connect(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		f.dial(i)
+		tried.Add(1)
+		f.dial(i, tried.Done)
 	}
-	f.dialing.Wait()
+	tried.Wait()
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
 	late := time.After(answerTimeout)
@@ -296,7 +298,7 @@ func (f *Fleet) again(number int) {
 		select {
 		case <-f.done:
 		case <-time.After(againAfter):
-			f.dial(number)
+			f.dial(number, func() {})
 		}
 	})
 }
@@ -327,7 +329,7 @@ func (f *Fleet) storming(now time.Time) {
 			case <-f.done:
 				return
 			default:
-				f.dial(i)
+				f.dial(i, func() {})
 			}
 		}
 	})
