@@ -83,45 +83,18 @@ func (m *matrix) run(ctx context.Context, kind string, subscribers, ticks []int,
 	if len(m.Servers) > 0 {
 		names = m.Servers
 	}
-	cores := host.Cores()
-	if len(cores) < 2 || !slices.Contains(cores, m.ServerCore) {
-		return fmt.Errorf("the server needs core %d for itself and the load another; there are %v", m.ServerCore, cores)
-	}
-	dir, err := os.MkdirTemp("", "tickcast-bench-")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	streamer := m.Streamer
-	if streamer == "" {
-		streamer = filepath.Join(dir, "streamer")
-		if out, err := exec.CommandContext(ctx, "go", "build", "-o", streamer, "github.com/tickcast/tickcast/cmd/streamer").CombinedOutput(); err != nil {
-			return fmt.Errorf("build the streamer: %w: %s", err, out)
+	var cells []contest.Cell
+	for _, n := range subscribers {
+		for _, t := range ticks {
+			cells = append(cells, contest.Cell{Subscribers: n, Ticks: t, FramesPerSecond: m.Frames})
 		}
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	run := contest.Contest{
-		Self: self, Repeats: m.Repeats, Duration: m.Duration, Nap: m.Nap, Connect: m.ConnectRate,
-		ServerOn: []int{m.ServerCore}, OthersOn: slices.DeleteFunc(cores, func(c int) bool { return c == m.ServerCore }),
-		Announced: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format, args...) },
 	}
 	result := contest.Result{Stamp: host.NewStamp(commandLine()), Repeats: m.Repeats, Servers: map[string]string{}}
 	for _, name := range names {
-		s := newServer(name, self, streamer)
-		run.Servers = append(run.Servers, s)
-		result.Servers[name] = s.What
+		result.Servers[name] = newServer(name, "", "").What
 	}
-	for _, n := range subscribers {
-		for _, t := range ticks {
-			run.Cells = append(run.Cells, contest.Cell{Subscribers: n, Ticks: t, FramesPerSecond: m.Frames})
-		}
-	}
-	all, err := run.Run(ctx)
-	result.Rows = contest.Summarize(all)
-	if err != nil {
+	var err error
+	if result.Rows, err = m.contest(ctx, cells, names); err != nil {
 		return err
 	}
 	if m.Out != "" {
@@ -134,6 +107,43 @@ func (m *matrix) run(ctx context.Context, kind string, subscribers, ticks []int,
 		}
 	}
 	return result.Table(os.Stdout, false)
+}
+
+// contest runs the servers in the cells.
+func (m *matrix) contest(ctx context.Context, cells []contest.Cell, names []string) ([]contest.Row, error) {
+	cores := host.Cores()
+	if len(cores) < 2 || !slices.Contains(cores, m.ServerCore) {
+		return nil, fmt.Errorf("the server needs core %d for itself and the load another; there are %v", m.ServerCore, cores)
+	}
+	dir, err := os.MkdirTemp("", "tickcast-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	streamer := m.Streamer
+	if streamer == "" {
+		streamer = filepath.Join(dir, "streamer")
+		if out, err := exec.CommandContext(ctx, "go", "build", "-o", streamer, "github.com/tickcast/tickcast/cmd/streamer").CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("build the streamer: %w: %s", err, out)
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	run := contest.Contest{
+		Self: self, Cells: cells, Repeats: m.Repeats, Duration: m.Duration, Nap: m.Nap, Connect: m.ConnectRate,
+		ServerOn: []int{m.ServerCore}, OthersOn: slices.DeleteFunc(cores, func(c int) bool { return c == m.ServerCore }),
+		Announced: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format, args...) },
+	}
+	for _, name := range names {
+		run.Servers = append(run.Servers, newServer(name, self, streamer))
+	}
+	all, err := run.Run(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return contest.Summarize(all), nil
 }
 
 // rivals are the servers of this program, with what they are.

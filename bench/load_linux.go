@@ -201,6 +201,7 @@ func (l *load) measure(ctx context.Context) (*loadResult, error) {
 		if err != nil {
 			return nil, err
 		}
+		r.Server.RSS = float64(after)
 		r.Server.RSSPerConn = float64(after-before) / float64(max(1, r.Ready))
 	}
 	r.finish()

@@ -15,14 +15,16 @@ import (
 
 func main() {
 	var cli struct {
-		Load    load       `cmd:"" help:"Subscribe many times over and count what comes."`
-		Floor   floorCmd   `cmd:"" help:"Serve by the bare loop that only writes frames: the price of the kernel."`
-		Compare compareCmd `cmd:"" help:"Set tickcast beside the floor and gws, at 1 to 250 ticks a message."`
-		Peers   peersCmd   `cmd:"" help:"Set tickcast beside other WebSocket libraries and nats-server."`
-		Verify  verify     `cmd:"" help:"Hold a running node to the accounting rule, with slow readers and reconnections."`
-		Rival   rivalCmd   `cmd:"" hidden:"" help:"Serve by another library."`
-		Share   shareCmd   `cmd:"" hidden:"" help:"One process of a load."`
-		Source  sourceCmd  `cmd:"" hidden:"" help:"NATS and a feed of the benchmark's market."`
+		Load      load       `cmd:"" help:"Subscribe many times over and count what comes."`
+		Floor     floorCmd   `cmd:"" help:"Serve by the bare loop that only writes frames: the price of the kernel."`
+		Compare   compareCmd `cmd:"" help:"Set tickcast beside the floor and gws, at 1 to 250 ticks a message."`
+		Peers     peersCmd   `cmd:"" help:"Set tickcast beside other WebSocket libraries and nats-server."`
+		Verify    verify     `cmd:"" help:"Hold a running node to the accounting rule, with slow readers and reconnections."`
+		Plan      planCmd    `cmd:"" help:"Forecast nodes, cores, memory and bandwidth for a load."`
+		Calibrate calibrate  `cmd:"" help:"Measure on this machine what plan reckons with."`
+		Rival     rivalCmd   `cmd:"" hidden:"" help:"Serve by another library."`
+		Share     shareCmd   `cmd:"" hidden:"" help:"One process of a load."`
+		Source    sourceCmd  `cmd:"" hidden:"" help:"NATS and a feed of the benchmark's market."`
 	}
 	k := kong.Must(&cli, kong.Name("bench"), kong.Description("Measures a running tickcast from outside."), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	kctx, err := k.Parse(os.Args[1:])

@@ -31,13 +31,19 @@ type Cell struct {
 	// FramesPerSecond over all subscribers sets the window: the load of a cell is the same
 	// for few subscribers and for many.
 	FramesPerSecond int `json:"messages_per_second"`
+	// PerMember is how many of the market's symbols each has; 0 means 10.
+	PerMember int `json:"symbols,omitempty"`
 }
 
-// Each subscriber has perMember of the market's symbols.
-const (
-	market    = 100
-	perMember = 10
-)
+// Market is how many symbols there are.
+const Market = 100
+
+func (c Cell) perMember() int {
+	if c.PerMember == 0 {
+		return 10
+	}
+	return c.PerMember
+}
 
 // Window is how long trades are gathered.
 func (c Cell) Window() time.Duration {
@@ -46,12 +52,12 @@ func (c Cell) Window() time.Duration {
 
 // Rate is how many trades happen a second, over all symbols.
 func (c Cell) Rate() float64 {
-	return float64(c.Ticks) * market / perMember / c.Window().Seconds()
+	return float64(c.Ticks) * Market / float64(c.perMember()) / c.Window().Seconds()
 }
 
 // Work returns the cell as options of a server of this program.
 func (c Cell) Work() []string {
-	return []string{"--market", strconv.Itoa(market), "--rate", fmt.Sprint(c.Rate()), "--window", c.Window().String()}
+	return []string{"--market", strconv.Itoa(Market), "--rate", fmt.Sprint(c.Rate()), "--window", c.Window().String()}
 }
 
 // A Contest is what is run: every server in every cell, Repeats times in turn.
@@ -83,6 +89,7 @@ type Run struct {
 	ServerWaited  float64 `json:"server_waited_seconds"` // for its core
 	LoadCPU       float64 `json:"load_cpu_seconds"`
 	RSSPerConn    float64 `json:"rss_bytes_per_connection"`
+	RSS           float64 `json:"rss_bytes"`
 	LatencyP99US  int64   `json:"latency_p99_us"`
 	ConnectSecond float64 `json:"connect_seconds"`
 }
@@ -179,7 +186,7 @@ func (c *Contest) one(ctx context.Context, cell Cell, s *Server, nats string) (R
 	}
 	out, err := host.Output(ctx, c.OthersOn, c.Self, append([]string{"load", "--json",
 		"--url", "ws://" + pairs["addr"] + "/v1/stream", "--pid", strconv.Itoa(server.PID()),
-		"--market", strconv.Itoa(market), "--symbols", strconv.Itoa(perMember), "--pick", "even",
+		"--market", strconv.Itoa(Market), "--symbols", strconv.Itoa(cell.perMember()), "--pick", "even",
 		"--subscribers", strconv.Itoa(cell.Subscribers), "--connect-rate", fmt.Sprint(c.Connect),
 		"--duration", c.Duration.String(), "--nap", c.Nap.String(),
 	}, s.Load...)...)
@@ -210,12 +217,12 @@ func (c *Contest) known(ctx context.Context, url string) error {
 		}
 		err = json.NewDecoder(resp.Body).Decode(&rows)
 		_ = resp.Body.Close()
-		if err == nil && len(rows) >= market {
+		if err == nil && len(rows) >= Market {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s lists %d symbols of %d: %w", url, len(rows), market, ctx.Err())
+			return fmt.Errorf("%s lists %d symbols of %d: %w", url, len(rows), Market, ctx.Err())
 		case <-look.C:
 		}
 	}
@@ -235,6 +242,7 @@ func parseRun(out []byte) (Run, error) {
 	r.LoadCPU, r.LatencyP99US = l.OwnCPU, l.Latency["p99"]
 	r.ServerWaited = l.Server["waited_seconds"]
 	r.ServerCPU, r.RSSPerConn = l.Server["cpu_seconds"], l.Server["rss_bytes_per_connection"]
+	r.RSS = l.Server["rss_bytes"]
 	if r.Messages == 0 || r.Ticks == 0 {
 		return r, fmt.Errorf("no message came to %d subscribers", r.Ready)
 	}

@@ -29,6 +29,7 @@ type Row struct {
 	TicksPerMessage  Spread `json:"measured_ticks_per_message"`
 	MessagesPerSec   Spread `json:"measured_messages_per_second"`
 	RSSPerConnection Spread `json:"rss_bytes_per_connection"`
+	RSS              Spread `json:"rss_bytes"`
 	ServerCores      Spread `json:"server_cores"` // CPU seconds a second
 	LoadCores        Spread `json:"load_cores"`
 	Waited           Spread `json:"server_waited"` // share of the time
@@ -63,6 +64,7 @@ func Summarize(all []Rows) []Row {
 		row.PerTickNS, row.PerMessageUS, row.TicksPerMessage = spread((*Run).PerTick), spread((*Run).PerMessage), spread((*Run).TicksPerMessage)
 		row.MessagesPerSec = spread(func(r *Run) float64 { return float64(r.Messages) / r.Seconds })
 		row.RSSPerConnection = spread(func(r *Run) float64 { return r.RSSPerConn })
+		row.RSS = spread(func(r *Run) float64 { return r.RSS })
 		row.ServerCores = spread(func(r *Run) float64 { return r.ServerCPU / r.Seconds })
 		row.LoadCores = spread(func(r *Run) float64 { return r.LoadCPU / r.Seconds })
 		row.Waited = spread((*Run).Waited)

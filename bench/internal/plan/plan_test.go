@@ -1,0 +1,99 @@
+package plan
+
+import (
+	"errors"
+	"math"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// A core that takes 10 µs a message, 100 ns a tick, 1 µs an ingested one: round numbers.
+var round = Coefficients{FrameUS: 10, TickNS: 100, IngestNS: 1000, ConnBytes: 2000, BaseBytes: 50e6}
+
+// One event a second of each of 100 symbols, 10 of which everybody has.
+func load(change func(*Load)) *Load {
+	l := &Load{Subscribers: 1000, Symbols: 10, Market: 100, Rate: 100, EventBytes: 60, Target: 1, Cores: 1, Connections: 15_000}
+	change(l)
+	return l
+}
+
+func near(got, want float64) bool { return math.Abs(got-want) <= 1e-6*math.Abs(want) }
+
+func TestForecast(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		load    *Load
+		nodes   int
+		limited string
+		cores   float64
+	}{
+		// 1000 subscribers x 10 events x (10 + 0.1 µs), and 100 events received at 1 µs.
+		{"without a window each event is a message", load(func(*Load) {}), 1, "connections", 0.1011},
+		// 20 messages a second instead of 1000 events, nearly all windows being full.
+		{"a window makes few full messages", load(func(l *Load) { l.Rate, l.Window = 10_000, 50*time.Millisecond }), 1, "connections", 0.31},
+		{"connections limit", load(func(l *Load) { l.Subscribers, l.Rate = 45_001, 1 }), 4, "connections", 11251*0.1*10.1e-6 + 1e-6},
+		{"CPU limits", load(func(l *Load) { l.Subscribers, l.Target = 10_000, 0.5 }), 3, "CPU", 3334*10*10.1e-6 + 1e-4},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f, err := round.Forecast(tt.load)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.Nodes != tt.nodes || f.LimitedBy != tt.limited || !near(f.CoresBusy, tt.cores) {
+				t.Errorf("%d nodes, limited by %s, %.6f cores; want %d, %s, %.6f", f.Nodes, f.LimitedBy, f.CoresBusy, tt.nodes, tt.limited, tt.cores)
+			}
+		})
+	}
+}
+
+func TestForecastOfBytes(t *testing.T) {
+	f, err := round.Forecast(load(func(*Load) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Each of 10,000 messages a second is 7 + 60 bytes in one segment with 90 around it.
+	if want := 8 * 10_000.0 * (67 + 90); !near(f.Egress, want) || f.Egress != f.EgressAll {
+		t.Errorf("egress %.0f of %.0f bits/s, want %.0f", f.Egress, f.EgressAll, want)
+	}
+	if want := 50e6 + 1000*(2000+320.0); !near(f.Memory, want) {
+		t.Errorf("memory %.0f, want %.0f", f.Memory, want)
+	}
+	if want := 8 * 100.0 * 100; !near(f.NATSPerNode, want) || !near(f.NATSAll, 2*want) {
+		t.Errorf("NATS %.0f of %.0f bits/s, want %.0f and twice that", f.NATSPerNode, f.NATSAll, want)
+	}
+}
+
+func TestALoadThatNoNodeCarriesIsAnError(t *testing.T) {
+	if _, err := round.Forecast(load(func(l *Load) { l.Rate = 1e9 })); err == nil {
+		t.Error("a node takes a billion events a second")
+	}
+}
+
+// What a fit finds is what made the samples.
+func TestFitFindsWhatMadeTheSamples(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := Coefficients{
+			FrameUS: rapid.Float64Range(1, 50).Draw(t, "frame"), TickNS: rapid.Float64Range(5, 500).Draw(t, "tick"), IngestNS: rapid.Float64Range(50, 2000).Draw(t, "ingest"),
+		}
+		samples := []Sample{{Frames: 50_000, Ticks: 50_000, Ingest: 500}, {Frames: 50_000, Ticks: 2_500_000, Ingest: 25_000}, {Frames: 100, Ticks: 200_000, Ingest: 200_000}, {Frames: 10_000, Ticks: 70_000, Ingest: 900}}
+		for i := range samples {
+			samples[i].Cores = 1
+			samples[i].Cores = 1 + want.Off(samples[i])/100
+		}
+		got, err := Fit(samples)
+		if err != nil || math.Abs(got.FrameUS/want.FrameUS-1) > 1e-6 || math.Abs(got.TickNS/want.TickNS-1) > 1e-6 || math.Abs(got.IngestNS/want.IngestNS-1) > 1e-6 || got.FitPercent > 1e-3 {
+			t.Errorf("got %+v, %v, want %+v", got, err, want)
+		}
+	})
+}
+
+func TestFitsThatCannotBe(t *testing.T) {
+	same := Sample{Frames: 1, Ticks: 1, Ingest: 1, Cores: 1}
+	for _, samples := range [][]Sample{nil, {same, same, same}, {{Frames: 1}}} {
+		if _, err := Fit(samples); !errors.Is(err, ErrSamples) {
+			t.Errorf("%v: %v", samples, err)
+		}
+	}
+}
