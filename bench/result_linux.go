@@ -45,6 +45,7 @@ type serverCost struct {
 	Waited       float64 `json:"waited_seconds"` // was ready to run and had no core
 	PerMEvents   float64 `json:"cpu_seconds_per_million_events"`
 	PerMMessages float64 `json:"cpu_seconds_per_million_messages"`
+	RSS          float64 `json:"rss_bytes"`
 	RSSPerConn   float64 `json:"rss_bytes_per_connection"`
 }
 
