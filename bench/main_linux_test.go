@@ -47,12 +47,13 @@ func TestMain(m *testing.M) {
 
 // A rig is a node with a feed in this process.
 type rig struct {
-	addr string
+	url  string
 	node *stream.Node
 }
 
-// newRig returns one that knows the benchmark's market of 20 symbols.
-func newRig(t *testing.T, source feed.Source, cfg stream.Config) *rig {
+// newRig returns one that knows the benchmark's market of 20 symbols. start is a method of
+// httptest.Server.
+func newRig(t *testing.T, source feed.Source, cfg stream.Config, start func(*httptest.Server)) *rig {
 	t.Helper()
 	b, err := bus.Connect(t.Context(), bus.Config{Servers: bus.Embedded})
 	if err != nil {
@@ -75,7 +76,8 @@ func newRig(t *testing.T, source feed.Source, cfg stream.Config) *rig {
 	go func() { done <- feed.New(source, b, feed.Config{}, zap.NewNop()).Run(ctx) }()
 	mux := http.NewServeMux()
 	n.Register(mux)
-	server := httptest.NewServer(mux)
+	server := httptest.NewUnstartedServer(mux)
+	start(server)
 	t.Cleanup(func() {
 		stop()
 		for range 2 {
@@ -85,16 +87,14 @@ func newRig(t *testing.T, source feed.Source, cfg stream.Config) *rig {
 		}
 		server.Close()
 	})
-	r := &rig{addr: server.Listener.Addr().String(), node: n}
-	l := &load{URL: r.url()}
+	r := &rig{url: strings.Replace(server.URL, "http", "ws", 1) + "/v1/stream", node: n}
+	l := &load{URL: r.url, Insecure: true}
 	await(t, "the node to hear of the market", func() bool {
 		names, err := l.fetchSymbols(t.Context())
 		return err == nil && len(names) == 20
 	})
 	return r
 }
-
-func (r *rig) url() string { return "ws://" + r.addr + "/v1/stream" }
 
 func steady(rate float64) feed.Source { return &tape.Source{Symbols: tape.Symbols(20), Rate: rate} }
 
@@ -168,16 +168,20 @@ func TestCountsAreExact(t *testing.T) {
 		name    string
 		dialect fleet.Tickcast
 		deflate bool
+		engine  string
+		start   func(*httptest.Server)
 	}{
-		{"msgpack", fleet.Tickcast{}, false},
-		{"json", fleet.Tickcast{Encoding: codec.JSON}, false},
-		{"msgpack, compressed", fleet.Tickcast{}, true},
-		{"json, compressed", fleet.Tickcast{Encoding: codec.JSON}, true},
+		{"msgpack", fleet.Tickcast{}, false, stream.EngineEpoll, (*httptest.Server).Start},
+		{"json", fleet.Tickcast{Encoding: codec.JSON}, false, stream.EngineEpoll, (*httptest.Server).Start},
+		{"msgpack, compressed", fleet.Tickcast{}, true, stream.EngineEpoll, (*httptest.Server).Start},
+		{"json, compressed", fleet.Tickcast{Encoding: codec.JSON}, true, stream.EngineGoroutine, (*httptest.Server).Start},
+		{"TLS", fleet.Tickcast{}, false, stream.EngineGoroutine, (*httptest.Server).StartTLS},
+		{"TLS, compressed", fleet.Tickcast{}, true, stream.EngineGoroutine, (*httptest.Server).StartTLS},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			source := make(manual)
-			r := newRig(t, source, stream.Config{})
-			u, err := url.Parse(r.url())
+			r := newRig(t, source, stream.Config{Engine: tt.engine}, tt.start)
+			u, err := url.Parse(r.url)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -187,7 +191,7 @@ func TestCountsAreExact(t *testing.T) {
 				members[i] = plan.Member(i)
 			}
 			tt.dialect.Channels = []market.Channel{market.ChannelTrade}
-			f, err := fleet.New(fleet.Config{URL: u, Dialect: &tt.dialect, Members: members, ConnectRate: 1000, Deflate: tt.deflate})
+			f, err := fleet.New(fleet.Config{URL: u, Dialect: &tt.dialect, Members: members, ConnectRate: 1000, Deflate: tt.deflate, TLS: (&load{URL: r.url, Insecure: true}).tls()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -217,7 +221,7 @@ func TestCountsAreExact(t *testing.T) {
 
 func TestLoadRuns(t *testing.T) {
 	const subscribers = 20
-	r := newRig(t, steady(200), stream.Config{})
+	r := newRig(t, steady(200), stream.Config{}, (*httptest.Server).Start)
 	hdr := filepath.Join(t.TempDir(), "latency.hlog")
 	for _, args := range [][]string{
 		{"--hdr-log", hdr},
@@ -227,7 +231,7 @@ func TestLoadRuns(t *testing.T) {
 		{"--slow", "0.3", "--storm-every", "300ms"},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
-			got := measure(t, append([]string{"--url", r.url(), "--subscribers", fmt.Sprint(subscribers), "--pid", fmt.Sprint(os.Getpid())}, args...)...)
+			got := measure(t, append([]string{"--url", r.url, "--subscribers", fmt.Sprint(subscribers), "--pid", fmt.Sprint(os.Getpid())}, args...)...)
 			if got.Ready != subscribers || got.Failed != 0 || got.Malformed != 0 || got.Errors != 0 || got.Ticks == 0 || got.Messages == 0 {
 				t.Errorf("%+v", got)
 			}
@@ -247,10 +251,10 @@ func TestLoadRuns(t *testing.T) {
 }
 
 func TestVerifyFindsNothingWrong(t *testing.T) {
-	r := newRig(t, steady(300), stream.Config{PendingBytes: 32 << 10, SlowTimeout: time.Second})
+	r := newRig(t, steady(300), stream.Config{PendingBytes: 32 << 10, SlowTimeout: time.Second}, (*httptest.Server).Start)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	v, err := options[verify](t, "--url", r.url(), "--subscribers", "30", "--duration", "2s", "--storm-every", "500ms", "--read-rate", "2000", "--settle", patience.String()).audit(ctx)
+	v, err := options[verify](t, "--url", r.url, "--subscribers", "30", "--duration", "2s", "--storm-every", "500ms", "--read-rate", "2000", "--settle", patience.String()).audit(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,17 +6,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Pace is how well a member reads once it is subscribed.
-type Pace uint8
-
-// The paces.
-const (
-	Healthy   Pace = iota
-	Paused         // reads nothing for 5 s out of every 10
-	Throttled      // reads at most Config.ReadRate
-	Stalled        // never reads again
-)
-
 const (
 	slice      = 100 * time.Millisecond
 	pauseCycle = 10 * time.Second

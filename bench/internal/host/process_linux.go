@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -63,6 +64,9 @@ var starter = sync.OnceValue(func() chan<- func() {
 })
 
 func startOn(cores []int, cmd *exec.Cmd) error {
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(pair string) bool {
+		return strings.HasPrefix(pair, "TICKCAST_") // would be an option of every streamer
+	})
 	result := make(chan error)
 	starter() <- func() {
 		var all, some unix.CPUSet
