@@ -108,13 +108,14 @@ func (c *calibrate) Validate() error {
 func (c *calibrate) Run(ctx context.Context) error {
 	m := &matrix{Repeats: c.Repeats, Duration: c.Duration, Nap: 2 * time.Millisecond, ConnectRate: 2000, ServerCore: c.ServerCore, Streamer: c.Streamer}
 	cells := []contest.Cell{
-		{Subscribers: 1000, Ticks: 1, FramesPerSecond: c.Frames},
+		{Subscribers: 4000, Ticks: 1, FramesPerSecond: c.Frames / 2},
+		{Subscribers: 500, Ticks: 1, FramesPerSecond: c.Frames},
 		{Subscribers: 1000, Ticks: 10, FramesPerSecond: c.Frames},
-		{Subscribers: 1000, Ticks: 100, FramesPerSecond: c.Frames},
+		{Subscribers: 2000, Ticks: 100, FramesPerSecond: c.Frames / 2},
 		// One subscriber of everything: what is left is the price of receiving.
 		{Subscribers: 1, Ticks: 1000, FramesPerSecond: 100, PerMember: contest.Market},
 		// Not one that the coefficients are made with.
-		{Subscribers: 2000, Ticks: 30, FramesPerSecond: c.Frames / 2},
+		{Subscribers: 3000, Ticks: 30, FramesPerSecond: c.Frames * 2 / 3},
 	}
 	rows, err := m.contest(ctx, cells, []string{"tickcast-epoll"})
 	if err != nil {
@@ -130,8 +131,8 @@ func (c *calibrate) Run(ctx context.Context) error {
 		return err
 	}
 	coefficients.TestPercent = coefficients.Off(test)
-	coefficients.ConnBytes = rows[1].RSSPerConnection.Median
-	coefficients.BaseBytes = rows[1].RSS.Median - float64(cells[1].Subscribers)*coefficients.ConnBytes
+	coefficients.ConnBytes = rows[0].RSSPerConnection.Median
+	coefficients.BaseBytes = rows[0].RSS.Median - float64(cells[0].Subscribers)*coefficients.ConnBytes
 	found := calibration{Stamp: host.NewStamp(commandLine()), Coefficients: coefficients, Test: cells[len(cells)-1]}
 	text, err := json.MarshalIndent(&found, "", " ")
 	if err != nil {

@@ -87,7 +87,7 @@ func Summarize(all []Rows) []Row {
 // Table writes the rows as a table of Markdown, or aligned for a terminal.
 func (r *Result) Table(out io.Writer, markdown bool) error {
 	head := []string{"subscribers", "ticks a message", "server", "µs a message", "ns a tick", "± %", "to floor", "measured ticks", "messages/s", "KiB a connection", "load's CPU", "waited", "lost"}
-	var w io.Writer = out
+	w := out
 	if !markdown {
 		tw := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		defer func() { _ = tw.Flush() }()
