@@ -4,6 +4,6 @@
 //
 // It trusts the server more than package codec does: bytes are never read beyond their end,
 // but a symbol or a number is not looked at. The load generator must cost less than what it
-// measures, and a checked walk (codec.NextTick) costs ten times as much a tick
+// measures, and a checked walk (codec.NextTick) costs five times as much a tick
 // (BenchmarkCount).
 package wire
