@@ -1,0 +1,51 @@
+package tape
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/tickcast/tickcast/pkg/codec"
+)
+
+// However time is cut into windows, what has happened by its end is rate times its length, by
+// turns, and every symbol's seqs rise by one from window to window.
+func TestWindowsHoldEveryTradeOnce(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		symbols := Symbols(rapid.IntRange(1, 30).Draw(t, "symbols"))
+		rate := rapid.Float64Range(1, 50_000).Draw(t, "rate")
+		start := time.Unix(1_700_000_000, 0)
+		w := NewWindows(New(symbols, rate, start))
+		last := make([]int64, len(symbols))
+		total, now := 0, start
+		for range rapid.IntRange(1, 20).Draw(t, "windows") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 20_000).Draw(t, "µs")) * time.Microsecond)
+			w.Take(now)
+			sum := 0
+			for i, chunk := range w.Chunks {
+				sum += w.Counts[i]
+				for range w.Counts[i] {
+					h, n, err := codec.NextTick(chunk)
+					if err != nil || string(h.Symbol) != symbols[i] || last[i] != 0 && h.Seq != last[i]+1 {
+						t.Fatalf("%s: seq %d after %d, %v", h.Symbol, h.Seq, last[i], err)
+					}
+					if ts, _, _ := codec.TradeValues(chunk[:n]); ts < start.UnixNano() || ts > now.UnixNano() {
+						t.Fatalf("a trade of %d ns at %d ns", ts-start.UnixNano(), now.Sub(start))
+					}
+					last[i], chunk = h.Seq, chunk[n:]
+				}
+				if len(chunk) > 0 {
+					t.Fatalf("%d bytes more than %d trades", len(chunk), w.Counts[i])
+				}
+			}
+			if sum != w.Total {
+				t.Fatalf("%d trades in chunks, %d in all", sum, w.Total)
+			}
+			total += sum
+		}
+		if want := int(now.Sub(start).Seconds() * rate); total != want {
+			t.Errorf("%d trades in %v at %v a second, want %d", total, now.Sub(start), rate, want)
+		}
+	})
+}
