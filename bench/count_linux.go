@@ -99,17 +99,25 @@ func serverTimes(pid int) (cpu, waited time.Duration, err error) {
 type progress struct {
 	last time.Time
 	sum  fleet.Report
+	open map[int]int // by share
 }
 
-func newProgress() *progress { return &progress{last: time.Now(), sum: fleet.NewReport()} }
+func newProgress() *progress {
+	return &progress{last: time.Now(), sum: fleet.NewReport(), open: make(map[int]int)}
+}
 
 func (p *progress) add(n *news) {
 	p.sum.Add(&n.Report)
+	p.open[n.first] = n.Open
 	now := time.Now()
 	if over := now.Sub(p.last).Seconds(); over >= 0.95 {
+		open := 0
+		for _, k := range p.open {
+			open += k
+		}
 		q := p.sum.Latency.Percentiles()
 		fmt.Fprintf(os.Stderr, "%s  open %d  %.0f events/s  %.0f messages/s  %.1f MB/s  p50 %d us  p99 %d us  max %d us  gaps %d  failed %d\n",
-			n.Phase, n.Open, float64(p.sum.Events)/over, float64(p.sum.Messages)/over, float64(p.sum.WireBytes)/over/1e6, q.P50, q.P99, q.Max, p.sum.Gaps, p.sum.Failed)
+			n.Phase, open, float64(p.sum.Events)/over, float64(p.sum.Messages)/over, float64(p.sum.WireBytes)/over/1e6, q.P50, q.P99, q.Max, p.sum.Gaps, p.sum.Failed)
 		p.last, p.sum = now, fleet.NewReport()
 	}
 }

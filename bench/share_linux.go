@@ -36,6 +36,8 @@ type news struct {
 	fleet.Report
 	CPU float64 // seconds that the process has used since the last time
 	Err string
+
+	first int // the share's First, by which whoever receives it tells shares apart
 }
 
 const tellEvery = time.Second
@@ -187,7 +189,7 @@ func (l *load) startShares(ctx context.Context) (*shares, error) {
 		if l.Processes == 1 {
 			begin := make(chan struct{})
 			ss.begin = append(ss.begin, func() error { close(begin); return nil })
-			ss.running.Go(func() { s.run(ctx, begin, func(n news) { ss.tell(ctx, n) }) })
+			ss.running.Go(func() { s.run(ctx, begin, func(n news) { ss.tell(ctx, s, n) }) })
 		} else if err := ss.startProcess(ctx, s); err != nil {
 			ss.stop()
 			return nil, err
@@ -196,7 +198,8 @@ func (l *load) startShares(ctx context.Context) (*shares, error) {
 	return ss, nil
 }
 
-func (ss *shares) tell(ctx context.Context, n news) {
+func (ss *shares) tell(ctx context.Context, from *share, n news) {
+	n.first = from.First
 	select {
 	case ss.news <- n:
 	case <-ctx.Done():
@@ -229,10 +232,10 @@ func (ss *shares) startProcess(ctx context.Context, s *share) error {
 			if err := in.Decode(&n); err != nil {
 				break
 			}
-			ss.tell(ctx, n)
+			ss.tell(ctx, s, n)
 		}
 		if err := cmd.Wait(); err != nil && ctx.Err() == nil {
-			ss.tell(ctx, news{Phase: "done", Report: fleet.NewReport(), Err: err.Error()})
+			ss.tell(ctx, s, news{Phase: "done", Report: fleet.NewReport(), Err: err.Error()})
 		}
 	})
 	line, err := json.Marshal(s)
