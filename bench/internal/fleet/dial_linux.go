@@ -76,13 +76,13 @@ func (f *Fleet) connect(number int) (c *conn, err error) {
 	if _, err = way.Write(wire.AppendMasked(nil, op, request)); err != nil {
 		return nil, err
 	}
-	fd, err := eventloop.Detach(tcp)
+	socket, err := eventloop.Detach(tcp)
 	if err != nil {
 		return nil, err
 	}
-	c.fd = fd
+	c.fd = socket.Fd
 	if c.pipe != nil {
-		c.pipe.detach(fd)
+		c.pipe.detach(c.fd)
 	}
 	return c, nil
 }

@@ -36,7 +36,7 @@ func Serve(ctx context.Context, ln net.Listener, cfg rival.Config, loops int) er
 		if err != nil {
 			return err
 		}
-		fd, err := eventloop.Detach(c)
+		socket, err := eventloop.Detach(c)
 		if err != nil {
 			return fmt.Errorf("floor: %w", err)
 		}
@@ -45,9 +45,9 @@ func Serve(ctx context.Context, ln net.Listener, cfg rival.Config, loops int) er
 		l := all[next%loops]
 		mu.Unlock()
 		select {
-		case l.adopt <- &conn{fd: fd, symbols: symbols}:
+		case l.adopt <- &conn{fd: socket.Fd, symbols: symbols}:
 		case <-stop:
-			_ = unix.Close(fd)
+			_ = unix.Close(socket.Fd)
 		}
 		return nil
 	})
