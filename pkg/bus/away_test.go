@@ -123,7 +123,6 @@ func TestServerRestart(t *testing.T) {
 		if err := errors.Join(
 			feed.Announce("A", []market.Channel{market.ChannelQuote}),
 			feed.Publish(quote("A"), []byte("again")),
-			feed.Flush(t.Context()),
 		); err != nil {
 			t.Error(err)
 		}
@@ -136,6 +135,7 @@ func TestServerRestart(t *testing.T) {
 	if got := r.next(r.messages); got != "quote A: before" {
 		t.Fatalf("got %q", got)
 	}
+	must(t, feed.Flush(t.Context()))
 
 	for restart := range 2 {
 		nats.stop()
@@ -175,6 +175,29 @@ func TestServerRestart(t *testing.T) {
 		if got := b.Status(); got.Reconnects != 2 || !got.Connected {
 			t.Errorf("got %+v", got)
 		}
+	}
+}
+
+func TestFlushTellsOnceThatTheConnectionBroke(t *testing.T) {
+	nats := newNATSProcess(t, "-js")
+	b := connect(t, Config{Servers: nats.url()}) // its first attempts fail, which is no break
+	nats.start()
+	waitReady(t, b)
+	must(t, b.Flush(t.Context()))
+	for range 2 {
+		must(t, b.Publish(trade("A"), []byte("may be swallowed")))
+		nats.stop()
+		waitConnected(t, b, false)
+		if err := b.Flush(t.Context()); !errors.Is(err, ErrDisconnected) {
+			t.Errorf("while away: got %v", err)
+		}
+		nats.start()
+		waitConnected(t, b, true)
+		must(t, b.Publish(trade("A"), []byte("on the new connection")))
+		if err := b.Flush(t.Context()); !errors.Is(err, ErrBroken) {
+			t.Errorf("after the break: got %v", err)
+		}
+		must(t, b.Flush(t.Context()))
 	}
 }
 

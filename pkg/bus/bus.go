@@ -17,6 +17,8 @@ var (
 	ErrDisconnected = errors.New("bus: not connected to NATS")
 	// ErrNoStore reports that the server has no JetStream, or not the streams we need.
 	ErrNoStore = errors.New("bus: NATS stores nothing for us")
+	// ErrBroken reports that the connection broke since the last Flush.
+	ErrBroken = errors.New("bus: the connection broke, and may have swallowed messages")
 	// ErrClosed reports use after Close.
 	ErrClosed = errors.New("bus: closed")
 )
@@ -58,6 +60,7 @@ type Bus struct {
 	refusedOnce bool
 	link        *link         // nil while disconnected
 	ready       chan struct{} // closed while the current link is settled
+	flushedOn   uint64        // nats.go's count of reconnects at the last Flush that got an answer
 	store       storeState
 	hooks       []func()
 
@@ -220,6 +223,8 @@ func (b *Bus) connected(nc *nats.Conn) {
 	b.status.Connected, b.status.Ever, b.status.Since, b.status.URL = true, true, time.Now(), url
 	if again {
 		b.status.Reconnects++
+	} else {
+		b.flushedOn = nc.Stats().Reconnects // failed attempts count there, and nothing was sent on them
 	}
 	b.mu.Unlock()
 	b.log.Info("NATS connected", zap.String("url", url), zap.Bool("again", again))

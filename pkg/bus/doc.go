@@ -21,10 +21,11 @@
 // therefore expect holes, and is told when to look for them ([Handler]).
 //
 // A feed must publish the newest message of each stream again, and announce again, after a
-// reconnect ([Bus.OnReconnect]), and every few minutes for what has been quiet. JetStream steps
+// reconnect ([Bus.OnReconnect]), and every minute or so for what has been quiet. JetStream steps
 // over all that came between the two oldest messages it holds when the oldest goes, at some
 // 0.15 µs each, and stores nothing meanwhile: a symbol that was quiet for a day among 10,000
-// messages a second would cost minutes. Readers see a repetition by its seqs.
+// messages a second would cost minutes. And a full TICKCAST_TRADES evicts whatever was published
+// longest ago, be it a quiet symbol's only trade. Readers see a repetition by its seqs.
 //
 // All methods may be called from any goroutine, except that a Bus has one Run at a time.
 package bus

@@ -35,8 +35,24 @@ func (b *Bus) Announce(symbol string, channels []market.Channel) error {
 	return nil
 }
 
-// Flush waits until the server has taken everything published before.
-func (b *Bus) Flush(ctx context.Context) error { return b.roundTrip(ctx, "flush") }
+// Flush waits until the server has taken everything published since the Flush before. Where
+// the connection broke in between, some of it may have gone nowhere: that is ErrBroken, though
+// there be a new connection by now, and the next Flush answers for what is published from then on.
+func (b *Bus) Flush(ctx context.Context) error {
+	if err := b.roundTrip(ctx, "flush"); err != nil {
+		return err
+	}
+	// Counted by nats.go before a new connection takes anything, where our own callbacks
+	// run some time after.
+	now := b.nc.Stats().Reconnects
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now != b.flushedOn {
+		b.flushedOn = now
+		return fmt.Errorf("flush: %w", ErrBroken)
+	}
+	return nil
+}
 
 // Sync waits until the server has put every Subscribe before it into effect. Messages
 // published from then on arrive; Last, asked then, gives what came before.

@@ -152,6 +152,19 @@ func (b *fakeBus) of(s market.Stream) []message {
 	return list
 }
 
+// count is how many messages and announcements there were; clear forgets them.
+func (b *fakeBus) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.messages) + len(b.announced)
+}
+
+func (b *fakeBus) clear() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.messages, b.announced = nil, nil
+}
+
 // A script is a source written as a function.
 type script struct {
 	live bool

@@ -255,12 +255,17 @@ func (f *Feed) tick() {
 		clock = time.Now().UnixNano()
 	}
 	if !f.pub.stuck {
-		for i := f.turn; i < len(f.trading); i += barTurns {
+		for i := f.turn % barTurns; i < len(f.trading); i += barTurns {
 			f.advance(f.trading[i], clock)
 		}
-		f.turn = (f.turn + 1) % barTurns
 	}
 	f.pub.tick()
+	if !f.pub.stuck {
+		for i := f.turn % upkeepTurns; i < len(f.all); i += upkeepTurns {
+			f.pub.upkeep(f.all[i])
+		}
+		f.turn = (f.turn + 1) % (barTurns * upkeepTurns)
+	}
 }
 
 // advance closes the instrument's bar if its time is over, and else publishes it as it forms.

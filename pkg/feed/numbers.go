@@ -30,8 +30,10 @@ func (p *publisher) open(lines []*line) {
 	known := p.newest(lines)
 	now := time.Now().UnixMicro()
 	for _, l := range lines {
-		if c := known[l.stream]; c != nil {
-			l.seq, l.last = c.Last, c.LastRecord()
+		if e, ok := known[l.stream]; ok {
+			l.seq, l.last = e.chunk.Last, e.chunk.LastRecord()
+			l.unused, l.told = e.reset, true
+			l.mark = -storeTurn // how long ago it was stored is not known
 		} else {
 			l.seq, l.unused = now-1, now-1
 			l.tellUntil = time.Now().Add(resetFor)
@@ -39,15 +41,22 @@ func (p *publisher) open(lines []*line) {
 	}
 }
 
+// An ending is the newest message of a stream, and the number up to which it says that none
+// was used; 0 = it does not say.
+type ending struct {
+	chunk *codec.Chunk
+	reset int64
+}
+
 // newest asks the bus for the lines' last messages, and lets others in meanwhile.
-func (p *publisher) newest(lines []*line) map[market.Stream]*codec.Chunk {
+func (p *publisher) newest(lines []*line) map[market.Stream]ending {
 	p.mu.Unlock()
 	defer p.mu.Lock()
 	streams := make([]market.Stream, len(lines))
 	for i, l := range lines {
 		streams[i] = l.stream
 	}
-	known := make(map[market.Stream]*codec.Chunk, len(lines))
+	known := make(map[market.Stream]ending, len(lines))
 	for try := 1; ; try++ {
 		err := p.readLast(streams, known)
 		if err == nil || p.ctx.Err() != nil {
@@ -60,16 +69,16 @@ func (p *publisher) newest(lines []*line) map[market.Stream]*codec.Chunk {
 	}
 }
 
-func (p *publisher) readLast(streams []market.Stream, known map[market.Stream]*codec.Chunk) error {
+func (p *publisher) readLast(streams []market.Stream, known map[market.Stream]ending) error {
 	ctx, cancel := context.WithTimeout(p.ctx, lastTimeout)
 	defer cancel()
 	return p.bus.Last(ctx, streams, func(s market.Stream, body []byte) {
-		c, _, err := codec.ParseChunk(s, bytes.Clone(body))
+		c, reset, err := codec.ParseChunk(s, bytes.Clone(body))
 		if err != nil {
 			p.log.Warn("last message unreadable", zap.Stringer("stream", s), zap.Error(err))
 			return
 		}
-		known[s] = c
+		known[s] = ending{c, reset}
 	})
 }
 

@@ -47,6 +47,8 @@ type line struct {
 
 	last     []byte // the newest record that is not in buf; nil = none
 	lastLost bool   // last was refused by the bus
+	fresh    bool   // published since upkeep last came by
+	mark     int64  // publisher.tradeBytes when it was last published; of trades
 }
 
 // publisher gives numbers, encodes, gathers and publishes. Everything is guarded by mu, the
@@ -66,6 +68,8 @@ type publisher struct {
 	window time.Duration
 	queue  []*line // with waiting ticks, the longest waiting first
 	silent []*instrument
+
+	tradeBytes int64 // that the store of trades has taken of ours, about
 
 	// Only when not live: what is published but not confirmed, and whether the bus refused
 	// something. Then nothing new is taken until freed is closed.
@@ -157,11 +161,16 @@ func (p *publisher) wait() bool {
 
 // lead begins a message with the gap over numbers never used, while that has to be told.
 func (l *line) lead(body []byte) []byte {
-	if l.unused == 0 {
+	if l.unused == 0 || l.told && time.Now().After(l.tellUntil) {
 		return body
 	}
-	if time.Now().After(l.tellUntil) && l.told {
-		l.unused = 0
+	return l.leadAlways(body)
+}
+
+// leadAlways is for a message that takes the place of an earlier one in the store, where a
+// node may look after an hour's absence.
+func (l *line) leadAlways(body []byte) []byte {
+	if l.unused == 0 {
 		return body
 	}
 	return codec.AppendGap(body, l.stream, 1, l.unused, codec.ReasonReset)
@@ -240,7 +249,7 @@ func (p *publisher) send(l *line) bool {
 		p.stats.Messages++
 		p.stats.Bytes += int64(len(l.buf))
 		p.keep(l)
-		l.told = true
+		p.published(l, len(l.buf))
 	case !p.live:
 		p.again.Store(true)
 		p.stuck = true
@@ -252,6 +261,15 @@ func (p *publisher) send(l *line) bool {
 	l.lastLost = err != nil
 	l.buf, l.n = l.buf[:0], 0
 	return true
+}
+
+// published notes that the bus took a body of the line's.
+func (p *publisher) published(l *line, bytes int) {
+	l.told, l.fresh = true, true
+	if l.stream.Channel == market.ChannelTrade {
+		p.tradeBytes += int64(bytes) + storedOverhead
+		l.mark = p.tradeBytes
+	}
 }
 
 func signal(c chan struct{}) {

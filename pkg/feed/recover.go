@@ -94,16 +94,17 @@ func (p *publisher) resume() {
 	p.flush()
 }
 
-// repeat publishes the line's last record once more, as it was.
+// repeat publishes the line's last record once more, as it was. Where ticks before it must
+// be sent again it waits for them, or subscribers would take these for lost.
 func (p *publisher) repeat(l *line) {
-	if l.n > 0 || l.last == nil || p.stuck {
+	if l.n > 0 || l.last == nil || p.stuck || !p.live && p.again.Load() {
 		return
 	}
-	body := append(l.lead(nil), l.last...)
+	body := append(l.leadAlways(nil), l.last...)
 	if err := p.bus.Publish(l.stream, body); err != nil {
 		return // away once more; its return brings us here again
 	}
-	l.told = true
+	p.published(l, len(body))
 	if l.lastLost {
 		l.lastLost = false
 		p.stats.Lost--
@@ -137,8 +138,12 @@ func (p *publisher) finish() {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), finishTimeout)
 	defer cancel()
-	if err := p.bus.Flush(ctx); err != nil {
-		p.note(fmt.Errorf("flush: %w", err))
+	err := p.bus.Flush(ctx)
+	if err != nil && p.live {
+		err = p.bus.Flush(ctx) // the first may tell of a break long past: a live source never asked
+	}
+	if err != nil {
+		p.note(err)
 	}
 	for _, l := range p.queue {
 		p.stats.Lost += int64(l.n)
