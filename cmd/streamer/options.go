@@ -56,6 +56,8 @@ type opts struct {
 	PendingBytes   options.Bytes `default:"1MiB" help:"A connection's budget for what it has yet to take."`
 	NodePending    options.Bytes `name:"node-pending-bytes" default:"512MiB" help:"The memory that all slow connections together may hold; beyond it the worst give first."`
 	SlowTimeout    time.Duration `default:"10s" help:"How long a connection may stay over its budget, or take nothing, before it is cut."`
+	History        time.Duration `default:"60s" help:"How far back a resume reaches; 10,000 trades of a stream at the least."`
+	HistoryBytes   options.Bytes `default:"64MiB" help:"Bound of the recent trades held in memory; the rest is read from NATS."`
 	Drain          time.Duration `default:"10s" help:"How long a stopping node spreads its goodbyes."`
 }
 
@@ -123,6 +125,7 @@ func (o *opts) nodeConfig() stream.Config {
 	return stream.Config{
 		Engine: engine, Name: o.name(), Heartbeat: o.Heartbeat, BatchEvery: batch, Policies: &policies,
 		PendingBytes: int(o.PendingBytes), NodePendingBytes: int(o.NodePending), SlowTimeout: o.SlowTimeout,
+		History: o.History, HistoryBytes: int(o.HistoryBytes),
 		MaxConnections: o.MaxConnections, MaxSymbols: o.MaxSymbols,
 		AllowedOrigins: o.AllowedOrigins, NoCompression: !o.Compression,
 	}

@@ -4,6 +4,8 @@ package uplink
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/tickcast/tickcast/pkg/bus"
 	"github.com/tickcast/tickcast/pkg/market"
@@ -31,6 +33,21 @@ func (u Uplink) Subject(s market.Stream) string { return bus.Subject(s) }
 
 // ParseSubject is the inverse of Subject.
 func (u Uplink) ParseSubject(subject string) (market.Stream, error) { return bus.ParseSubject(subject) }
+
+// History reads the store, as stream.Upstream says.
+func (u Uplink) History(ctx context.Context, s market.Stream, since time.Time, yield func(body []byte) bool) (absent bool, err error) {
+	err = u.Bus.History(ctx, s, since, yield)
+	if errors.Is(err, bus.ErrNoStore) {
+		return true, nil
+	}
+	return false, err
+}
+
+// Lost counts reconnects and dropped messages since the start.
+func (u Uplink) Lost() (reconnects, dropped uint64) {
+	s := u.Status()
+	return s.Reconnects, s.Dropped
+}
 
 // Connected says whether NATS is there now, and whether it ever was.
 func (u Uplink) Connected() (now, ever bool) {

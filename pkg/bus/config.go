@@ -30,7 +30,8 @@ type Config struct {
 	// HistoryBytes bounds all stored trades together; the oldest go first. 0 means 512 MiB,
 	// 256 MiB when embedded.
 	HistoryBytes int64
-	// HistoryPerStream bounds the stored messages of one symbol's trades. 0 means 10,000.
+	// HistoryPerStream bounds the stored messages of one symbol's trades. 0 means 65,536: a
+	// minute of a feed that sends one every millisecond.
 	HistoryPerStream int64
 	// QueueMessages is how many messages may wait for Run before new ones are dropped.
 	// 0 means 65,536.
@@ -90,7 +91,7 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	if c.HistoryPerStream == 0 {
-		c.HistoryPerStream = 10_000
+		c.HistoryPerStream = 65_536
 	}
 	if c.QueueMessages == 0 {
 		c.QueueMessages = 65_536

@@ -53,6 +53,11 @@ type Config struct {
 	Grace time.Duration
 	// Linger keeps a stream that nobody wants any more, for those who come back. 0 means 10s.
 	Linger time.Duration
+	// History is how far back a resume reaches, which is 10,000 trades of a stream at the
+	// least. 0 means 60s. It is also how long trades are kept in memory.
+	History time.Duration
+	// HistoryBytes bounds those: the rest is read from the upstream's store. 0 means 64 MiB.
+	HistoryBytes int
 	// Log is where the node reports; nil discards.
 	Log *zap.Logger
 }
@@ -74,6 +79,7 @@ func (c Config) withDefaults() Config {
 	def(&c.SlowTimeout, 10*time.Second)
 	def(&c.Grace, 10*time.Second)
 	def(&c.Linger, 10*time.Second)
+	def(&c.History, 60*time.Second)
 	if c.BatchEvery < 0 {
 		c.BatchEvery = 0
 	}
@@ -95,6 +101,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.NodePendingBytes == 0 {
 		c.NodePendingBytes = 512 << 20
+	}
+	if c.HistoryBytes == 0 {
+		c.HistoryBytes = 64 << 20
 	}
 	if c.MaxConnections == 0 {
 		c.MaxConnections = 15_000
@@ -129,6 +138,8 @@ func (c Config) Validate() error {
 	bad(c.SlowTimeout < 0, "slow-timeout %s: not below 0", c.SlowTimeout)
 	bad(c.PendingBytes != 0 && c.PendingBytes < pendingBytesMin, "pending-bytes %d: at least %d", c.PendingBytes, pendingBytesMin)
 	bad(c.NodePendingBytes != 0 && c.NodePendingBytes < max(c.PendingBytes, nodePendingBytesMin), "node-pending-bytes %d: at least %d, and not below pending-bytes", c.NodePendingBytes, nodePendingBytesMin)
+	bad(c.History != 0 && c.History < time.Second, "history %s: at least 1s", c.History)
+	bad(c.HistoryBytes < 0, "history-bytes %d: not below 0", c.HistoryBytes)
 	bad(c.MaxConnections < 0, "max-connections %d: not below 0", c.MaxConnections)
 	bad(c.MaxSymbols < 0, "max-symbols %d: not below 0", c.MaxSymbols)
 	bad(c.Shards < 0 || c.Shards > shardsMax, "shards %d: 0 to %d", c.Shards, shardsMax)

@@ -60,7 +60,7 @@ func (in *ingest) fetchOnce(ctx context.Context) (again bool) {
 	}
 	in.mu.Unlock()
 
-	if err := in.fetch(ctx, fetching, func(t *tape, c stored) { in.live(t, c.chunk) }); err != nil {
+	if err := in.fetch(ctx, fetching, in.live); err != nil {
 		in.putBack(fetching, checking, err)
 		return ctx.Err() == nil
 	}

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -29,10 +28,17 @@ type tape struct {
 	wanted  uint64       // one bit per shard in which a session named the stream
 	last    int64        // seq of the newest tick seen; 0 = none yet
 	tail    *codec.Chunk // ends with that tick
-	waiting []grant      // sessions that wait for the last tick
+	waiting []grant      // sessions that wait for the last tick, or for what they missed
 	named   bool         // subscribed upstream by itself
 	idleAt  int64        // when the last shard let go
 	listed  bool         // a feed announced the stream or published on it
+
+	// trades only
+	history   history
+	bottom    int64  // the store has nothing before this seq
+	held      []past // news from behind a hole that is being searched for
+	heldBytes int
+	searching bool // a search is under way, or due
 }
 
 type tapeState uint8
@@ -42,28 +48,6 @@ const (
 	tapeFetching                  // subscribed; the stored last tick is being asked for
 	tapeLive                      // subscribed, and last is true
 )
-
-// A grant lets a session have a stream from a known seq on. It is carried out by the
-// session's shard, in order with the chunks before and after it.
-type grant struct {
-	shard int
-	do    func(t *tape, last int64, tail *codec.Chunk)
-	all   *allGrant // when the session waits for a whole channel
-}
-
-// An allGrant waits until every stream of a channel is live.
-type allGrant struct {
-	shard   int
-	missing int
-	do      func(tapes []tail)
-}
-
-// A tail is a stream with its newest tick at one instant.
-type tail struct {
-	tape  *tape
-	last  int64
-	chunk *codec.Chunk
-}
 
 // An item is one entry of a shard's inbox: ticks or a gap of a stream, or something to do.
 type item struct {
@@ -86,6 +70,7 @@ type ingest struct {
 	clock clock
 
 	linger int64
+	limits historyLimits
 	post   func(shard int, items []item) // hands over; the slice may be reused
 
 	mu        sync.Mutex
@@ -101,23 +86,33 @@ type ingest struct {
 	out       [shardsMax][]item       // gathered for each shard until Idle
 	toFetch   []*tape
 	toCheck   bool
+	toSearch  []*tape
+	expecting map[*tape]struct{} // hold trades back, or have sessions that wait for what they missed
+	kept      int                // bytes of all histories
+	horizon   int64              // how long ticks stay in them, at present
 
-	kick    chan struct{} // wakes the fetcher
-	metrics ingestMetrics
+	kick       chan struct{} // wakes the fetcher
+	kickSearch chan struct{} // wakes the searcher
+	metrics    ingestMetrics
 }
 
 // ingestMetrics are read by other goroutines at any time.
 type ingestMetrics struct {
 	messages, ticks, bad, stale, lost, resets atomic.Int64
+	filled, searches, kept                    atomic.Int64
 	gaps                                      [market.Channels]atomic.Int64
 }
 
-func newIngest(up Upstream, log *zap.Logger, c clock, linger time.Duration, post func(int, []item)) *ingest {
+func newIngest(up Upstream, cfg *Config, c clock, post func(int, []item)) *ingest {
 	return &ingest{
-		up: up, log: log, clock: c, linger: int64(linger), post: post,
-		symbols:   make(map[string]*[market.Channels]*tape),
-		bySubject: make(map[string]*tape),
-		kick:      make(chan struct{}, 1),
+		up: up, log: cfg.Log, clock: c, linger: int64(cfg.Linger), post: post,
+		limits:     historyLimits{cfg.History, cfg.HistoryBytes},
+		horizon:    int64(cfg.History),
+		symbols:    make(map[string]*[market.Channels]*tape),
+		bySubject:  make(map[string]*tape),
+		expecting:  make(map[*tape]struct{}),
+		kick:       make(chan struct{}, 1),
+		kickSearch: make(chan struct{}, 1),
 	}
 }
 
@@ -125,6 +120,7 @@ func newIngest(up Upstream, log *zap.Logger, c clock, linger time.Duration, post
 func (in *ingest) run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { in.fetchLoop(ctx) })
+	wg.Go(func() { in.searchLoop(ctx) })
 	wg.Go(func() { in.tidyLoop(ctx) })
 	err := in.up.Run(ctx, in.message, in.idle, in.announced, in.lostSome)
 	wg.Wait()
@@ -201,22 +197,37 @@ func (in *ingest) bad(subject string, err error) {
 	}
 }
 
-// accept takes the ticks of c that are news, after a gap if numbers are missing between
-// them and the last. Numbers up to reset were never used. Caller holds mu.
+// accept takes the ticks of c that are news. Numbers up to reset were never used. Trades
+// from behind a hole wait until the store has been asked for what is missing. Caller holds mu.
 func (in *ingest) accept(t *tape, c *codec.Chunk, reset int64) {
-	if c.Last <= t.last {
+	newest := t.last
+	if n := len(t.held); n > 0 {
+		newest = t.held[n-1].chunk.Last
+	}
+	if c.Last <= newest {
 		in.metrics.stale.Add(int64(c.N))
 		return
 	}
-	if c.First <= t.last {
-		c = c.From(t.last + 1)
-	}
 	c.Stream = uint32(t.id)
+	p := past{chunk: c.From(newest + 1), reset: reset}
+	hole := t.last > 0 && c.First > max(t.last, reset)+1
+	switch {
+	case t.state != tapeLive || t.stream.Channel != market.ChannelTrade || len(t.held) == 0 && !hole:
+		in.take(t, p)
+	default:
+		in.hold(t, p)
+	}
+}
+
+// take sends the ticks on, after a gap if numbers are missing between them and the last.
+// Caller holds mu.
+func (in *ingest) take(t *tape, p past) {
+	c := p.chunk
 	to := in.interested(t)
 	if t.last > 0 && t.state == tapeLive {
-		if reset > t.last {
+		if p.reset > t.last {
 			in.metrics.resets.Add(1)
-			in.missed(t, to, min(reset, c.First-1), codec.ReasonReset)
+			in.missed(t, to, min(p.reset, c.First-1), codec.ReasonReset)
 		}
 		if c.First > t.last+1 {
 			in.metrics.gaps[t.stream.Channel].Add(1)
@@ -224,7 +235,11 @@ func (in *ingest) accept(t *tape, c *codec.Chunk, reset int64) {
 			in.missed(t, to, c.First-1, codec.ReasonUpstream)
 		}
 	}
+	if t.state == tapeFetching && c.First != t.last+1 {
+		in.forget(t) // nobody was told of the hole
+	}
 	t.last, t.tail = c.Last, c
+	in.keep(t, p)
 	in.metrics.ticks.Add(int64(c.N))
 	if t.state == tapeLive {
 		in.send(to, item{tape: t, chunk: c})
@@ -310,35 +325,6 @@ func (in *ingest) listing() []Listed {
 	return all
 }
 
-// want follows the stream for a session of the shard. do is called in the shard, in order
-// with the stream's ticks, once the last tick is known.
-func (in *ingest) want(t *tape, shard int, do func(t *tape, last int64, tail *codec.Chunk)) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	t.wanted |= 1 << shard
-	in.follow(t)
-	g := grant{shard: shard, do: do}
-	if t.state == tapeLive {
-		in.grant(t, g)
-		in.flush()
-		return
-	}
-	t.waiting = append(t.waiting, g)
-}
-
-// follow makes an idle tape live by way of a fetch. Caller holds mu.
-func (in *ingest) follow(t *tape) {
-	if t.state != tapeIdle {
-		return
-	}
-	if !in.liveAll[t.stream.Channel] {
-		in.subscribe(t)
-	}
-	t.state, t.last = tapeFetching, 0
-	in.toFetch = append(in.toFetch, t)
-	in.wake()
-}
-
 func (in *ingest) wake() {
 	select {
 	case in.kick <- struct{}{}:
@@ -367,95 +353,6 @@ func (in *ingest) try(err error) {
 	if err != nil {
 		in.log.Warn("upstream subscription", zap.Error(err))
 	}
-}
-
-// grant sends the session its stream. Caller holds mu, and flushes.
-func (in *ingest) grant(t *tape, g grant) {
-	last, tail := t.last, t.tail
-	in.out[g.shard] = append(in.out[g.shard], item{do: func() { g.do(t, last, tail) }})
-}
-
-// release says that no session of the shard names the stream any more.
-func (in *ingest) release(t *tape, shard int) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	t.wanted &^= 1 << shard
-	t.idleAt = in.clock.now()
-}
-
-// wantAll follows every stream of the channel for a session of the shard, those of symbols
-// yet unknown too. do is called in the shard once the last tick of each known stream is known.
-func (in *ingest) wantAll(ch market.Channel, shard int, do func(tapes []tail)) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.wildcards[ch] |= 1 << shard
-	in.idleAll[ch] = 0
-	if !in.liveAll[ch] {
-		in.try(in.up.SubscribeAll(ch))
-		in.liveAll[ch] = true
-		in.sinceAll[ch] = in.clock.now()
-	}
-	all := &allGrant{shard: shard, do: do}
-	for _, t := range in.byID {
-		if t == nil || t.stream.Channel != ch || !t.listed {
-			continue
-		}
-		in.follow(t)
-		if t.state == tapeFetching {
-			all.missing++
-			t.waiting = append(t.waiting, grant{all: all})
-		}
-	}
-	if all.missing == 0 {
-		in.grantAll(ch, all)
-		in.flush()
-	}
-}
-
-// grantAll sends the session its channel. Caller holds mu, and flushes.
-func (in *ingest) grantAll(ch market.Channel, all *allGrant) {
-	var tapes []tail
-	for _, t := range in.byID {
-		if t != nil && t.stream.Channel == ch && t.listed {
-			tapes = append(tapes, tail{tape: t, last: t.last, chunk: t.tail})
-		}
-	}
-	in.out[all.shard] = append(in.out[all.shard], item{do: func() { all.do(tapes) }})
-}
-
-// releaseAll says that no session of the shard has a wildcard on the channel any more.
-func (in *ingest) releaseAll(ch market.Channel, shard int) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.wildcards[ch] &^= 1 << shard
-	in.idleAll[ch] = in.clock.now()
-}
-
-// live makes a fetched tape live and serves who waited. found is the stored last tick, or
-// nil. Caller holds mu, and flushes.
-func (in *ingest) live(t *tape, found *codec.Chunk) {
-	if t.state != tapeFetching {
-		return
-	}
-	switch {
-	case found != nil && found.Last > t.last:
-		found.Stream = uint32(t.id)
-		t.last, t.tail = found.Last, found
-		t.listed = true
-	case t.last == 0 && t.tail != nil:
-		t.last = t.tail.Last // from an earlier time; newer numbers will show as a gap
-	}
-	t.state = tapeLive
-	for _, g := range t.waiting {
-		if g.all == nil {
-			in.grant(t, g)
-			continue
-		}
-		if g.all.missing--; g.all.missing == 0 {
-			in.grantAll(t.stream.Channel, g.all)
-		}
-	}
-	t.waiting = nil
 }
 
 // snapshot returns the newest tick of each stream asked for that has one: from memory where

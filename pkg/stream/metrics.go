@@ -57,6 +57,16 @@ var metrics = []metric{
 		func(n *Node) float64 { return float64(n.in.metrics.lost.Load()) }},
 	{"tickcast_upstream_resets_total", "Streams whose numbers began anew because a feed could not know the last one.", prometheus.CounterValue,
 		func(n *Node) float64 { return float64(n.in.metrics.resets.Load()) }},
+	{"tickcast_upstream_filled_total", "Trades that did not come and were found in the store.", prometheus.CounterValue,
+		func(n *Node) float64 { return float64(n.in.metrics.filled.Load()) }},
+	{"tickcast_upstream_dropped_total", "NATS messages that came faster than they were taken.", prometheus.CounterValue,
+		func(n *Node) float64 { _, dropped := n.up.Lost(); return float64(dropped) }},
+	{"tickcast_upstream_reconnects_total", "Times that NATS was lost and found again.", prometheus.CounterValue,
+		func(n *Node) float64 { reconnects, _ := n.up.Lost(); return float64(reconnects) }},
+	{"tickcast_history_searches_total", "Searches of the store for trades of a stream.", prometheus.CounterValue,
+		func(n *Node) float64 { return float64(n.in.metrics.searches.Load()) }},
+	{"tickcast_history_bytes", "Recent trades held in memory.", prometheus.GaugeValue,
+		func(n *Node) float64 { return float64(n.in.metrics.kept.Load()) }},
 	{"tickcast_upstream_connected", "1 while the node is connected to NATS.", prometheus.GaugeValue,
 		func(n *Node) float64 {
 			if now, _ := n.up.Connected(); now {

@@ -48,7 +48,7 @@ func New(cfg Config, up Upstream) (*Node, error) {
 	}
 	n := &Node{cfg: cfg.withDefaults(), up: up, clock: newClock(), doors: doors{empty: make(chan struct{})}}
 	n.log = n.cfg.Log
-	n.in = newIngest(up, n.log, n.clock, n.cfg.Linger, func(shard int, items []item) { n.shards[shard].inbox.put(items...) })
+	n.in = newIngest(up, &n.cfg, n.clock, func(shard int, items []item) { n.shards[shard].inbox.put(items...) })
 	for i := range n.cfg.Shards {
 		sh := newShard(i, &n.cfg, n.clock)
 		sh.in, sh.gone = n.in, n.gone

@@ -188,7 +188,7 @@ func (s *session) subscribeOne(t *tape, opt option, req *codec.Request) {
 		s.releaseStream(t.id) // what the old interval held back
 		if s.sh.index.Add(s, t.id, opt) {
 			s.sh.name(t.id)
-			s.sh.in.want(t, s.sh.n, func(*tape, int64, *codec.Chunk) {})
+			s.sh.in.want(t, s.sh.n, fresh, func(tail) {})
 		}
 		return
 	}
@@ -197,13 +197,14 @@ func (s *session) subscribeOne(t *tape, opt option, req *codec.Request) {
 	after, resume := req.After[t.stream]
 	snapshot := !req.NoSnapshot && !resume
 	if !resume {
-		after = -1
+		after = fresh
 	}
-	s.sh.in.want(t, s.sh.n, func(t *tape, last int64, tail *codec.Chunk) { s.granted(t, last, tail, snapshot, after) })
+	s.sh.in.want(t, s.sh.n, after, func(tl tail) { s.granted(tl, snapshot, after) })
 }
 
-// granted begins the stream at the tick after last.
-func (s *session) granted(t *tape, last int64, tail *codec.Chunk, snapshot bool, after int64) {
+// granted begins the stream behind its tail.
+func (s *session) granted(tl tail, snapshot bool, after int64) {
+	t := tl.tape
 	if s.asked == nil {
 		return // ended meanwhile, and the count with it
 	}
@@ -214,41 +215,9 @@ func (s *session) granted(t *tape, last int64, tail *codec.Chunk, snapshot bool,
 	delete(s.asked.streams, t.id)
 	s.answered()
 	if !s.set.Has(t.id) { // a wildcard may have been granted meanwhile
-		s.begin(t, last, tail, snapshot, after)
+		s.begin(tl, snapshot, after)
 	}
 	s.sh.index.Add(s, t.id, opt)
-}
-
-// begin sends what comes before a stream's first live event: its snapshot, or what the
-// session missed since the seq it named.
-func (s *session) begin(t *tape, last int64, tail *codec.Chunk, snapshot bool, after int64) {
-	switch {
-	case snapshot:
-		s.sh.rec = codec.AppendSnapshot(s.sh.rec[:0], t.stream, record(tail))
-		s.control(s.sh.rec)
-	case after < 0 || after >= last || tail == nil:
-	case t.stream.Channel == market.ChannelTrade:
-		s.resume(t, tail, after)
-	default:
-		s.control(tail.LastRecord()) // conflated: the latest is all that counts
-	}
-}
-
-// resume sends the trades after the seq, as far as the newest chunk reaches back, and a gap
-// over the rest.
-func (s *session) resume(t *tape, tail *codec.Chunk, after int64) {
-	if tail.First > after+1 {
-		s.queue.Gap(t.stream, uint32(t.id), after+1, tail.First-1, codec.ReasonHistory)
-	}
-	s.count(s.queue.Push(tail.From(after+1), s.sh.cfg.Policies[market.ChannelTrade], s.sh.now))
-	s.mark()
-}
-
-func record(tail *codec.Chunk) []byte {
-	if tail == nil {
-		return nil
-	}
-	return tail.LastRecord()
 }
 
 // askedAll is a wildcard that the session asked for and does not have yet.
@@ -273,7 +242,7 @@ func (s *session) subscribeAll(ch market.Channel, opt option, req *codec.Request
 	}
 	*all = &askedAll{opt: opt}
 	s.sh.nameAll(ch)
-	s.sh.in.wantAll(ch, s.sh.n, func(tapes []tail) { s.grantedAll(ch, tapes, !req.NoSnapshot, req.After) })
+	s.sh.in.wantAll(ch, s.sh.n, req.After, func(tapes []tail) { s.grantedAll(ch, tapes, !req.NoSnapshot, req.After) })
 }
 
 // grantedAll begins every stream of the channel that the session does not have yet.
@@ -290,9 +259,9 @@ func (s *session) grantedAll(ch market.Channel, tapes []tail, snapshot bool, aft
 			continue
 		}
 		if at, ok := after[tl.tape.stream]; ok {
-			s.begin(tl.tape, tl.last, tl.chunk, false, at)
+			s.begin(tl, false, at)
 		} else {
-			s.begin(tl.tape, tl.last, tl.chunk, snapshot, -1)
+			s.begin(tl, snapshot, fresh)
 		}
 	}
 	if s.set.All(ch) {

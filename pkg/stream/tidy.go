@@ -51,9 +51,17 @@ func (in *ingest) tidy(now int64) {
 			}
 		case t.state == tapeLive && in.interested(t) == 0 && now-t.idleAt >= in.linger:
 			in.unsubscribe(t)
-			t.state = tapeIdle
+			in.leave(t)
 		}
 	}
+	in.age()
+}
+
+// leave stops following a tape that nobody wants.
+func (in *ingest) leave(t *tape) {
+	t.state = tapeIdle
+	t.held, t.heldBytes = nil, 0
+	in.forget(t)
 }
 
 // endAll begins to give the channel's wildcard up: streams that are still named are subscribed
@@ -68,7 +76,7 @@ func (in *ingest) endAll(ch market.Channel, now int64) {
 			in.subscribe(t)
 		} else {
 			in.unsubscribe(t)
-			t.state = tapeIdle
+			in.leave(t)
 		}
 	}
 	in.liveAll[ch], in.idleAll[ch], in.endingAll[ch] = false, 0, now

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"time"
 
 	"github.com/tickcast/tickcast/pkg/market"
 )
@@ -32,6 +33,14 @@ type Upstream interface {
 	// Last yields the newest stored message of each stream that has one. What was published
 	// before the subscriptions made so far took effect is among it.
 	Last(ctx context.Context, streams []market.Stream, yield func(s market.Stream, body []byte)) error
+
+	// History yields the stored messages of s in the order of publishing, from the first that
+	// was stored at or after since on, until yield returns false. absent says that nothing is
+	// stored at all.
+	History(ctx context.Context, s market.Stream, since time.Time, yield func(body []byte) bool) (absent bool, err error)
+
+	// Lost counts reconnects, and messages that came faster than they were taken.
+	Lost() (reconnects, dropped uint64)
 
 	// Connected says whether ticks can come now, and whether they ever could.
 	Connected() (now, ever bool)
