@@ -92,7 +92,7 @@ func (in *ingest) serve(t *tape) {
 	kept := t.waiting[:0]
 	for _, g := range t.waiting {
 		if g.until == 0 {
-			g.until = now + int64(searchFor)
+			g.until = now + int64(resumeFor)
 		}
 		if now < g.until && !t.reaches(g.after) {
 			kept = append(kept, g)

@@ -63,11 +63,31 @@ type rig struct {
 	seqs   map[market.Stream]int64
 }
 
-// watched notes what the node subscribes to upstream.
+// watched notes what the node asks of upstream, and may lose what comes.
 type watched struct {
 	uplink.Uplink
-	mu   sync.Mutex
-	subs map[string]bool
+	mu       sync.Mutex
+	subs     map[string]bool
+	searches int
+	losing   bool
+}
+
+func (w *watched) Run(ctx context.Context, message func(string, []byte), idle func(), announced func(string, []market.Channel), lost func(string)) error {
+	return w.Uplink.Run(ctx, func(subject string, body []byte) {
+		w.mu.Lock()
+		losing := w.losing
+		w.mu.Unlock()
+		if !losing {
+			message(subject, body)
+		}
+	}, idle, announced, lost)
+}
+
+func (w *watched) History(ctx context.Context, s market.Stream, since time.Time, yield func([]byte) bool) (bool, error) {
+	w.mu.Lock()
+	w.searches++
+	w.mu.Unlock()
+	return w.Uplink.History(ctx, s, since, yield)
 }
 
 func (w *watched) set(name string, on bool) {
@@ -108,7 +128,15 @@ func (w *watched) wants(name string) bool {
 
 func newBus(t testing.TB) *bus.Bus {
 	t.Helper()
-	b, err := bus.Connect(t.Context(), bus.Config{Servers: bus.Embedded, Log: zaptest.NewLogger(t)})
+	return newBusWith(t, bus.Config{})
+}
+
+func newBusWith(t *testing.T, cfg bus.Config) *bus.Bus {
+	t.Helper()
+	if cfg.Log = zaptest.NewLogger(t); cfg.Servers == "" {
+		cfg.Servers, cfg.Listen = bus.Embedded, "127.0.0.1:0"
+	}
+	b, err := bus.Connect(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,6 +147,20 @@ func newBus(t testing.TB) *bus.Bus {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// newRigBeside makes a second node, with a connection of its own to the same NATS, and waits
+// until it has heard of the symbols.
+func newRigBeside(t *testing.T, b *bus.Bus, cfg stream.Config, symbols ...string) *rig {
+	t.Helper()
+	r := newRigOn(t, newBusWith(t, bus.Config{Servers: b.Status().URL}), cfg)
+	for _, symbol := range symbols {
+		r.await(symbol+" to be known", func() bool {
+			status, _ := r.fetch("/v1/snapshot?symbols=" + symbol)
+			return status == http.StatusOK
+		})
+	}
+	return r
 }
 
 func newRig(t *testing.T, cfg stream.Config) *rig {

@@ -31,14 +31,14 @@ type venue struct {
 	end     context.CancelFunc
 
 	mu     sync.Mutex
-	stored []message
+	stored []publication
 	away   bool // the store does not answer
 	absent bool // nothing is stored
 	lag    time.Duration
 	asked  int
 }
 
-type message struct {
+type publication struct {
 	at   time.Time
 	body []byte
 }
@@ -80,7 +80,7 @@ func (v *venue) SubscribeAll(market.Channel) error  { return nil }
 func (v *venue) UnsubscribeAll(market.Channel)      {}
 func (v *venue) Lost() (reconnects, dropped uint64) { return 0, 0 }
 func (v *venue) Connected() (now, ever bool)        { return true, true }
-func (v *venue) visible(now time.Time) (all []message) {
+func (v *venue) visible(now time.Time) (all []publication) {
 	for _, m := range v.stored {
 		if !m.at.Add(v.lag).After(now) {
 			all = append(all, m)
@@ -138,7 +138,7 @@ func (v *venue) publish(n int, store, deliver bool) {
 	}
 	if store {
 		v.mu.Lock()
-		v.stored = append(v.stored, message{time.Now(), body})
+		v.stored = append(v.stored, publication{time.Now(), body})
 		v.mu.Unlock()
 	}
 	if deliver {
@@ -290,7 +290,7 @@ func playScript(cfg Config, lag time.Duration, script []step) (wrong []string) {
 	v.away = false
 	v.mu.Unlock()
 	v.publish(1, true, true)
-	time.Sleep(3 * searchFor)
+	time.Sleep(resumeFor + searchFor)
 	v.turn(readers)
 	for i, r := range readers {
 		if !r.begun || r.next != v.seq+1 {

@@ -16,10 +16,12 @@ import (
 // One search at a time serves all who wait for a stream.
 
 const (
-	// searchFor bounds how long newer trades are held back behind a hole, and how long a
-	// session waits for what it missed. After a partition of ten seconds a hundred busy
-	// streams take some three seconds on two cores.
+	// searchFor bounds how long newer trades are held back behind a hole. After a partition
+	// of ten seconds a hundred busy streams take some three seconds on two cores.
 	searchFor = 5 * time.Second
+	// resumeFor bounds how long a session waits for what it missed: longer, since nobody
+	// else waits for it.
+	resumeFor = 15 * time.Second
 	// searchers is how many searches run at once. More only queue up at the server.
 	searchers = 4
 	// searchAgain paces those that found too little, and deadlines.
