@@ -3,9 +3,6 @@ package stream
 import (
 	"fmt"
 	"testing"
-	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/tickcast/tickcast/pkg/backpressure"
 	"github.com/tickcast/tickcast/pkg/codec"
@@ -25,7 +22,8 @@ func BenchmarkIngest(b *testing.B) {
 	for _, ticks := range []int{1, 5, 25} {
 		b.Run(fmt.Sprintf("%d ticks a message", ticks), func(b *testing.B) {
 			const symbols = 100
-			in := newIngest(deaf{}, zap.NewNop(), newClock(), time.Minute, func(int, []item) {})
+			cfg := Config{}.withDefaults()
+			in := newIngest(deaf{}, &cfg, newClock(), func(int, []item) {})
 			bodies := make([][]byte, symbols)
 			subjects := make([]string, symbols)
 			var followed []*tape

@@ -88,13 +88,12 @@ func (in *ingest) serve(t *tape) {
 	if t.state != tapeLive {
 		return
 	}
-	now := in.clock.now()
 	kept := t.waiting[:0]
 	for _, g := range t.waiting {
 		if g.until == 0 {
-			g.until = now + int64(resumeFor)
+			g.until = in.now + int64(resumeFor)
 		}
-		if now < g.until && !t.reaches(g.after) {
+		if in.now < g.until && !t.reaches(g.after) {
 			kept = append(kept, g)
 			continue
 		}

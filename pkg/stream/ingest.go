@@ -74,6 +74,7 @@ type ingest struct {
 	post   func(shard int, items []item) // hands over; the slice may be reused
 
 	mu        sync.Mutex
+	now       int64 // the clock, as of a tenth of a second ago: a look at it costs a tick's share
 	symbols   map[string]*[market.Channels]*tape
 	bySubject map[string]*tape
 	byID      []*tape

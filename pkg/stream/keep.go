@@ -21,19 +21,19 @@ func (in *ingest) keep(t *tape, p past) {
 	if t.stream.Channel != market.ChannelTrade {
 		return
 	}
-	p.at = in.clock.now()
+	p.at = in.now
 	in.grown(t.history.add(p))
 }
 
 // recall remembers trades that were found in the store, as far as they are older than those
 // remembered. Caller holds mu.
 func (in *ingest) recall(t *tape, found []past) {
-	first, now := t.earliest(), in.clock.now()
+	first := t.earliest()
 	older := make([]past, 0, len(found))
 	for _, p := range found {
 		// One that ends beyond the last tick taken comes by itself, or has a part of it.
 		if p.chunk.First < first && p.chunk.Last <= t.last {
-			p.at = now
+			p.at = in.now
 			older = append(older, p)
 		}
 	}
@@ -42,7 +42,7 @@ func (in *ingest) recall(t *tape, found []past) {
 
 // forget lets go of the whole history.
 func (in *ingest) forget(t *tape) {
-	in.grown(-t.history.trim(in.clock.now() + 1))
+	in.grown(-t.history.trim(in.now + 1))
 }
 
 func (in *ingest) grown(bytes int) {
@@ -61,7 +61,7 @@ func (in *ingest) shrink() {
 }
 
 func (in *ingest) trim() {
-	then := in.clock.now() - in.horizon
+	then := in.now - in.horizon
 	for _, t := range in.byID {
 		if t != nil && t.stream.Channel == market.ChannelTrade {
 			in.kept -= t.history.trim(then)

@@ -94,3 +94,27 @@ func join(a, b []past) []past {
 	}
 	return all
 }
+
+// compact makes fewer and larger chunks of a list, as far as they end with the seq at the
+// latest. Resumed sessions queue every chunk, and a quiet stream's hold one trade each.
+func compact(list []past, upTo int64) []past {
+	var chunks []*codec.Chunk
+	all := list[:0]
+	for i := 0; i < len(list); {
+		p, bytes := list[i], len(list[i].chunk.Bytes)
+		chunks = append(chunks[:0], p.chunk)
+		for i++; i < len(list); i++ {
+			c := list[i].chunk
+			if bytes += len(c.Bytes); c.First != chunks[len(chunks)-1].Last+1 || c.Last > upTo || bytes > gatherBytesMax {
+				break
+			}
+			chunks = append(chunks, c)
+		}
+		if len(chunks) > 1 {
+			p.chunk = codec.Join(chunks)
+		}
+		all = append(all, p)
+	}
+	clear(list[len(all):])
+	return all
+}

@@ -54,7 +54,7 @@ func (in *ingest) search(t *tape) {
 
 // hold keeps news back that came from behind a hole. Caller holds mu.
 func (in *ingest) hold(t *tape, p past) {
-	p.at = in.clock.now()
+	p.at = in.now
 	t.held = append(t.held, p)
 	t.heldBytes += p.bytes()
 	if t.heldBytes > heldBytesMax {
@@ -165,11 +165,13 @@ func (in *ingest) nextSearch() *tape {
 	return t
 }
 
-// expect ends the waits that have been long enough, and searches again for the rest.
+// expect tells the time, ends the waits that have been long enough, and searches again for
+// the rest.
 func (in *ingest) expect() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	overdue := in.clock.now() - int64(searchFor)
+	in.now = in.clock.now()
+	overdue := in.now - int64(searchFor)
 	for t := range in.expecting {
 		if len(t.held) > 0 && t.held[0].at <= overdue {
 			in.settle(t, finding{}, overdue)
@@ -189,7 +191,7 @@ func (in *ingest) searchOnce(ctx context.Context, t *tape) {
 	from, last := t.missing(), t.last
 	window := searchFirst
 	if n := len(t.history.list); n > 0 && from == last+1 {
-		window = time.Duration(in.clock.now()-t.history.list[n-1].at) + searchMargin
+		window = time.Duration(in.now-t.history.list[n-1].at) + searchMargin
 	}
 	in.mu.Unlock()
 	var f finding
@@ -197,7 +199,7 @@ func (in *ingest) searchOnce(ctx context.Context, t *tape) {
 	if from > 0 {
 		in.metrics.searches.Add(1)
 		ctx, cancel := context.WithTimeout(ctx, searchFor)
-		f, err = in.read(ctx, t, from, window)
+		f, err = in.read(ctx, t, from, last, window)
 		cancel()
 		if now, _ := in.up.Connected(); err != nil && now {
 			in.log.Warn("stored trades not read, trying again", zap.Stringer("stream", t.stream), zap.Error(err))
@@ -245,12 +247,12 @@ func (f *finding) upTo(seq int64) bool {
 }
 
 // read asks the store for the trades from seq on, over longer and longer times until it has
-// them: the server's work grows with the time.
-func (in *ingest) read(ctx context.Context, t *tape, from int64, window time.Duration) (f finding, err error) {
+// them: the server's work grows with the time. taken is the last that the tape has taken.
+func (in *ingest) read(ctx context.Context, t *tape, from, taken int64, window time.Duration) (f finding, err error) {
 	reach := in.limits.age
 	recent, n := int64(0), 0
 	for _, back := range []time.Duration{min(window, reach), reach} {
-		if f, err = in.readSince(ctx, t, time.Now().Add(-back)); err != nil || f.absent {
+		if f, err = in.readSince(ctx, t, taken, time.Now().Add(-back)); err != nil || f.absent {
 			return f, err
 		}
 		if len(f.list) > 0 && f.list[0].chunk.First <= from {
@@ -262,7 +264,7 @@ func (in *ingest) read(ctx context.Context, t *tape, from int64, window time.Dur
 		n = int(f.list[len(f.list)-1].chunk.Last - recent)
 	}
 	if n < historyTrades {
-		if f, err = in.readSince(ctx, t, time.Time{}); err != nil {
+		if f, err = in.readSince(ctx, t, taken, time.Time{}); err != nil {
 			return f, err
 		}
 		i := len(f.list)
@@ -275,7 +277,7 @@ func (in *ingest) read(ctx context.Context, t *tape, from int64, window time.Dur
 	return f, nil
 }
 
-func (in *ingest) readSince(ctx context.Context, t *tape, since time.Time) (f finding, err error) {
+func (in *ingest) readSince(ctx context.Context, t *tape, taken int64, since time.Time) (f finding, err error) {
 	last := int64(0)
 	f.absent, err = in.up.History(ctx, t.stream, since, func(body []byte) bool {
 		c, reset, err := codec.ParseChunk(t.stream, body)
@@ -290,5 +292,6 @@ func (in *ingest) readSince(ctx context.Context, t *tape, since time.Time) (f fi
 		}
 		return true
 	})
+	f.list = compact(f.list, taken)
 	return f, err
 }
