@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -54,6 +55,8 @@ type Bus struct {
 	ended   chan struct{}      // closed when nats.go has made its last callback
 	wake    chan struct{}      // a new link for keep to settle
 	lost    chan string        // reasons for Handler.Lost; one pending is enough
+
+	breaks atomic.Uint64 // connections that have ended
 
 	mu          sync.Mutex
 	status      Status // but for Dropped
@@ -235,6 +238,7 @@ func (b *Bus) connected(nc *nats.Conn) {
 }
 
 func (b *Bus) disconnected(_ *nats.Conn, err error) {
+	b.breaks.Add(1)
 	b.mu.Lock()
 	if b.link != nil {
 		b.link.end()

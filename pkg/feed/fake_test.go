@@ -27,6 +27,7 @@ type fakeBus struct {
 	announced   []string
 	messages    []message
 	last        map[market.Stream][]byte
+	bodies      map[market.Stream][][]byte
 	onReconnect func()
 }
 
@@ -38,7 +39,7 @@ type message struct {
 }
 
 func newFakeBus(t *testing.T) *fakeBus {
-	return &fakeBus{t: t, last: make(map[market.Stream][]byte)}
+	return &fakeBus{t: t, last: make(map[market.Stream][]byte), bodies: make(map[market.Stream][][]byte)}
 }
 
 func (b *fakeBus) Publish(s market.Stream, body []byte) error {
@@ -58,6 +59,7 @@ func (b *fakeBus) Publish(s market.Stream, body []byte) error {
 	}
 	b.messages = append(b.messages, message{s, c.First, c.Last, reset, len(body)})
 	b.last[s] = body
+	b.bodies[s] = append(b.bodies[s], body)
 	return nil
 }
 
@@ -99,7 +101,11 @@ func (b *fakeBus) Last(_ context.Context, streams []market.Stream, yield func(ma
 	return nil
 }
 
-func (b *fakeBus) OnReconnect(f func()) { b.onReconnect = f }
+func (b *fakeBus) OnReconnect(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.onReconnect = f
+}
 
 // set changes the bus's state; coming back is told.
 func (b *fakeBus) set(change func()) {

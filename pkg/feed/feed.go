@@ -26,6 +26,9 @@ type Config struct {
 	// Window is how long a tick may wait for others of its stream. It stretches by itself
 	// up to five times that while messages stay small at a high rate. 0 means 1ms.
 	Window time.Duration
+	// Lease makes the feed one of several of the same source, of which one publishes and
+	// the others stand by; the source must be live. nil: it is alone.
+	Lease Lease
 }
 
 // Validate reports every problem.
@@ -46,6 +49,7 @@ type Stats struct {
 	Refused  int64 // ticks that cannot be encoded: a number that is none, a bad name
 	Late     int64 // trades left out of their bar, which was closed
 	Window   time.Duration
+	Active   bool // not standing by
 }
 
 // Feed publishes one source. Make it with New.
@@ -79,6 +83,7 @@ func New(source Source, bus Bus, cfg Config, log *zap.Logger) *Feed {
 		cfg.Window = time.Millisecond
 	}
 	f.pub = newPublisher(bus, source.Live(), cfg.Window, &f.mu, log)
+	f.pub.lease, f.pub.active = cfg.Lease, cfg.Lease == nil
 	return f
 }
 
@@ -87,6 +92,9 @@ func New(source Source, bus Bus, cfg Config, log *zap.Logger) *Feed {
 func (f *Feed) Run(ctx context.Context) error {
 	if err := (Config{Window: f.pub.base}).Validate(); err != nil {
 		return err
+	}
+	if f.pub.lease != nil && !f.pub.live {
+		return errors.New("feed: a source that can wait needs no lease: what it has published it must not lose to another")
 	}
 	f.pub.ctx = ctx
 	f.bus.OnReconnect(f.pub.onReconnect)
@@ -111,7 +119,7 @@ func (f *Feed) Stats() Stats {
 	s := f.pub.stats
 	s.Symbols = int64(len(f.all))
 	s.Late = f.late
-	s.Window = f.pub.window
+	s.Window, s.Active = f.pub.window, f.pub.active
 	return s
 }
 
@@ -149,8 +157,10 @@ func (f *Feed) Announce(list ...Instrument) {
 			changed = append(changed, in)
 		}
 	}
-	f.pub.open(fresh)
-	f.pub.announce(changed)
+	if f.pub.active {
+		f.pub.open(fresh)
+		f.pub.announce(changed)
+	}
 }
 
 // Trade implements Sink.
@@ -236,6 +246,9 @@ func (f *Feed) locked(do func()) {
 // reconnected tells the bus again what it may have forgotten: a server that was restarted
 // remembers nothing.
 func (f *Feed) reconnected() {
+	if !f.pub.active {
+		return
+	}
 	f.pub.resume()
 	for _, in := range f.all {
 		for _, l := range in.lines {
@@ -250,6 +263,7 @@ func (f *Feed) reconnected() {
 
 // tick does what the clock asks for: one turn of bars, and the publisher's own duties.
 func (f *Feed) tick() {
+	f.turns()
 	clock := f.clock
 	if f.pub.live {
 		clock = time.Now().UnixNano()
@@ -260,10 +274,12 @@ func (f *Feed) tick() {
 		}
 	}
 	f.pub.tick()
-	if !f.pub.stuck {
+	if f.pub.active && !f.pub.stuck {
 		for i := f.turn % upkeepTurns; i < len(f.all); i += upkeepTurns {
 			f.pub.upkeep(f.all[i])
 		}
+	}
+	if !f.pub.stuck {
 		f.turn = (f.turn + 1) % (barTurns * upkeepTurns)
 	}
 }

@@ -20,9 +20,11 @@ const (
 	resetFor = 30 * time.Second
 )
 
-// open finds out where the numbers of new lines begin: after the newest tick that the bus
+// open finds out where the numbers of lines begin: after the newest tick that the bus
 // remembers, or, where it remembers none, at the clock, which is beyond any number that an
-// earlier feed can have given (it would have had to publish a million ticks a second).
+// earlier feed can have given (it would have had to publish a million ticks a second). A line
+// whose last number was given here goes on from there if no other feed has: the ticks that
+// came meanwhile count, so that subscribers hear of them as a gap.
 func (p *publisher) open(lines []*line) {
 	if len(lines) == 0 {
 		return
@@ -30,14 +32,21 @@ func (p *publisher) open(lines []*line) {
 	known := p.newest(lines)
 	now := time.Now().UnixMicro()
 	for _, l := range lines {
-		if e, ok := known[l.stream]; ok {
-			l.seq, l.last = e.chunk.Last, e.chunk.LastRecord()
+		e, ok := known[l.stream]
+		switch {
+		case ok && e.chunk.Last > l.seq:
+			l.seq, l.last, l.lastLost = e.chunk.Last, e.chunk.LastRecord(), false
 			l.unused, l.told = e.reset, true
 			l.mark = -storeTurn // how long ago it was stored is not known
-		} else {
+		case l.seq > 0: // ours, and nobody has gone on from there
+			l.seq += l.skipped
+			p.stats.Events[l.stream.Channel] += l.skipped
+			p.stats.Lost += l.skipped
+		default:
 			l.seq, l.unused = now-1, now-1
 			l.tellUntil = time.Now().Add(resetFor)
 		}
+		l.opened, l.skipped = true, 0
 	}
 }
 

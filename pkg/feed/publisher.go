@@ -37,6 +37,9 @@ type line struct {
 	seq    int64 // last one given
 	unused int64 // numbers up to here were never given: the line began at the clock; 0 = it went on
 	queued bool  // in publisher.queue
+	opened bool  // seq is where the numbers stand
+
+	skipped int64 // ticks that got no number since the lease was lost
 
 	told      bool      // a message that says so was published
 	tellUntil time.Time // until when messages are led by a gap that says so
@@ -59,6 +62,9 @@ type publisher struct {
 	base time.Duration // window at low rates
 	log  *zap.Logger
 	ctx  context.Context // ends what may block; set by Feed.Run
+
+	lease  Lease // nil where there is no other feed
+	active bool  // numbers are given, and ticks published
 
 	armed chan struct{} // a first tick waits
 	back  chan struct{} // the bus is connected again
@@ -105,8 +111,12 @@ func (p *publisher) announce(list []*instrument) {
 	}
 }
 
-// trade numbers and queues t. It says whether t was taken.
+// trade numbers and queues t. It says whether t was taken: it is for the bar too when another
+// feed publishes it.
 func (p *publisher) trade(l *line, t *market.Trade) bool {
+	if !p.active {
+		return l.skip()
+	}
 	if !p.room(l) {
 		return false
 	}
@@ -116,6 +126,9 @@ func (p *publisher) trade(l *line, t *market.Trade) bool {
 }
 
 func (p *publisher) quote(l *line, q *market.Quote) bool {
+	if !p.active {
+		return l.skip()
+	}
 	if !p.room(l) {
 		return false
 	}
@@ -127,6 +140,10 @@ func (p *publisher) quote(l *line, q *market.Quote) bool {
 // bar never waits: it is also called by the goroutine that ends all waiting. While the bus
 // is away no trades are taken, so that bars are few then.
 func (p *publisher) bar(l *line, b *market.Bar) {
+	if !p.active {
+		l.skip()
+		return
+	}
 	b.Seq = l.seq + 1
 	buf, err := codec.AppendBar(p.start(l), b)
 	p.took(l, buf, err, market.ChannelBar)
@@ -241,6 +258,10 @@ func (p *publisher) send(l *line) bool {
 		if !p.catchUp() {
 			return false
 		}
+	}
+	if p.lease != nil && !p.lease.Held() {
+		p.takeBack(l) // the next tick stands down
+		return true
 	}
 	err := p.bus.Publish(l.stream, l.buf)
 	p.note(err)

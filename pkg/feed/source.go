@@ -54,3 +54,9 @@ type Bus interface {
 	// connection is back.
 	OnReconnect(func())
 }
+
+// Lease is held by one of several feeds at a time.
+type Lease interface {
+	// Held says whether it is this one now. It is asked for every message.
+	Held() bool
+}

@@ -26,7 +26,7 @@ func TestQuietStreamsAreToldAgainEveryMinuteWithoutABurst(t *testing.T) {
 			for _, in := range list {
 				f.Quote(aQuote(in.Symbol, 0))
 			}
-			time.Sleep(time.Minute) // each had its turn, and was fresh then
+			time.Sleep(time.Minute + tickEvery/2) // each had its turn, and was fresh then
 			for minute := range 3 {
 				b.clear()
 				most := 0
