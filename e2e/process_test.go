@@ -130,6 +130,9 @@ type natsServer struct {
 	t    *testing.T
 	url  string
 	port string
+
+	plain bool     // without JetStream
+	more  []string // arguments
 }
 
 func startNATS(t *testing.T) *natsServer {
@@ -142,7 +145,11 @@ func startNATS(t *testing.T) *natsServer {
 func (n *natsServer) start() {
 	n.t.Helper()
 	dir := n.t.TempDir()
-	n.process = start(n.t, "nats-server", "-a", "127.0.0.1", "-p", n.port, "-js", "-sd", dir, "--ports_file_dir", dir)
+	args := []string{"-a", "127.0.0.1", "-p", n.port, "--ports_file_dir", dir}
+	if !n.plain {
+		args = append(args, "-js", "-sd", dir)
+	}
+	n.process = start(n.t, "nats-server", append(args, n.more...)...)
 	await(n.t, "NATS to say where it listens", func() bool {
 		files, _ := filepath.Glob(filepath.Join(dir, "*.ports"))
 		if len(files) == 0 {

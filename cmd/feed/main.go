@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"regexp"
 	"sync"
 	"syscall"
 	"time"
@@ -37,6 +38,8 @@ type opts struct {
 
 	Source    string   `default:"sim" enum:"sim,replay" help:"Where ticks come from: sim or replay."`
 	Nats      string   `default:"nats://127.0.0.1:4222" help:"NATS servers, comma-separated."`
+	Replicas  int      `name:"nats-replicas" default:"1" help:"In how many servers of a NATS cluster its memory is kept, where this program comes first."`
+	Lease     string   `help:"Of all feeds with this lease one publishes, and the others stand by; live sources only." placeholder:"NAME"`
 	AdminAddr string   `default:"127.0.0.1:0" help:"Where operators connect: /metrics, /healthz, /readyz; port 0 picks a free one."`
 	Symbols   []string `help:"sim: the symbols, or how many (up to 10,000); 100 of mixed kinds if empty. replay: only these." placeholder:"A,B"`
 	Rate      float64  `default:"1000" help:"sim: events a second over all symbols; 0 as fast as it goes."`
@@ -46,6 +49,8 @@ type opts struct {
 	Loop      bool     `help:"replay: begin again at the end."`
 	Retime    bool     `help:"replay: move the recorded times to now."`
 }
+
+var leaseName = regexp.MustCompile(`^[A-Za-z0-9_-]*$`)
 
 // Validate reports every problem.
 func (o *opts) Validate() error {
@@ -62,7 +67,9 @@ func (o *opts) Validate() error {
 	bad(o.Nats == bus.Embedded, "--nats embedded is for the streamer; a feed needs a server")
 	bad(!(o.Speed >= 0), "--speed %v is not 0 or more", o.Speed) // NaN is neither
 	bad(!(o.Rate >= 0), "--rate %v is not 0 or more", o.Rate)
-	if err := (bus.Config{Servers: o.Nats}).Validate(); err != nil {
+	bad(o.Lease != "" && (o.Source == "replay" || o.Rate == 0), "--lease is for live sources: this one can wait, and would lose what it has published to another")
+	bad(!leaseName.MatchString(o.Lease), "--lease %q: letters, digits, - and _ only", o.Lease)
+	if err := (bus.Config{Servers: o.Nats, Replicas: o.Replicas}).Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("--nats: %w", err))
 	}
 	return errors.Join(errs...)
@@ -115,12 +122,18 @@ func publish(ctx context.Context, o *opts, source feed.Source, log *zap.Logger) 
 	if err != nil {
 		return err
 	}
-	b, err := bus.Connect(ctx, bus.Config{Servers: o.Nats, Name: "tickcast feed", Log: log.Named("bus")})
+	b, err := bus.Connect(ctx, bus.Config{Servers: o.Nats, Name: "tickcast feed", Replicas: o.Replicas, Log: log.Named("bus")})
 	if err != nil {
 		return errors.Join(err, admin.Close())
 	}
 	defer b.Close()
-	f := feed.New(source, b, feed.Config{}, log.Named("feed"))
+	var cfg feed.Config
+	if o.Lease != "" {
+		lease := b.NewLease(o.Lease)
+		cfg.Lease = lease
+		defer keep(lease)()
+	}
+	f := feed.New(source, b, cfg, log.Named("feed"))
 	server := &http.Server{Handler: adminMux(f, b), ReadHeaderTimeout: 10 * time.Second}
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(admin) })
@@ -140,6 +153,14 @@ func publish(ctx context.Context, o *opts, source feed.Source, log *zap.Logger) 
 	}
 	logging.Ready(log, "nats", b.Status().URL, "admin_addr", admin.Addr().String())
 	return f.Run(ctx)
+}
+
+// keep runs the lease until the function that it returns is called, which gives it up.
+func keep(lease *bus.Lease) (end func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { lease.Run(ctx) })
+	return func() { cancel(); running.Wait() }
 }
 
 func adminMux(f *feed.Feed, b *bus.Bus) http.Handler {

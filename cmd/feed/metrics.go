@@ -11,7 +11,7 @@ import (
 type feedMetrics struct {
 	feed *feed.Feed
 
-	events, symbols, messages, bytes, lost, refused, late *prometheus.Desc
+	events, symbols, messages, bytes, lost, refused, late, active *prometheus.Desc
 }
 
 func newMetrics(f *feed.Feed) *feedMetrics {
@@ -27,6 +27,7 @@ func newMetrics(f *feed.Feed) *feedMetrics {
 		lost:     desc("lost_total", "Ticks that got a number while NATS was away; subscribers see a gap."),
 		refused:  desc("refused_total", "Ticks that cannot be encoded."),
 		late:     desc("late_trades_total", "Trades left out of their bar, which was closed."),
+		active:   desc("active", "1 while the feed publishes, 0 while it stands by for another."),
 	}
 }
 
@@ -43,6 +44,11 @@ func (m *feedMetrics) Collect(out chan<- prometheus.Metric) {
 		counter(m.events, s.Events[ch], ch.String())
 	}
 	out <- prometheus.MustNewConstMetric(m.symbols, prometheus.GaugeValue, float64(s.Symbols))
+	active := 0.0
+	if s.Active {
+		active = 1
+	}
+	out <- prometheus.MustNewConstMetric(m.active, prometheus.GaugeValue, active)
 	counter(m.messages, s.Messages)
 	counter(m.bytes, s.Bytes)
 	counter(m.lost, s.Lost)
