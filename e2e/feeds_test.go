@@ -17,12 +17,12 @@ func (f *feeder) takesOver() {
 
 func TestAStandbyFeedTakesOver(t *testing.T) {
 	nats := startNATS(t)
-	args := []string{"--symbols", "BRK.B,BTC/USD,NA,ÖL>*", "--rate", "400", "--lease", "sim"}
-	active := startFeed(t, nats, args...)
+	args := []string{"--lease", "sim"}
+	active := startFewFeed(t, nats, args...)
 	active.takesOver()
 	subs := followFew(startStreamer(t, nats))
 	for _, end := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL, syscall.SIGSTOP} {
-		standby := startFeed(t, nats, args...)
+		standby := startFewFeed(t, nats, args...)
 		for _, s := range subs {
 			s.awaitMore("ticks of the active feed", s.mark())
 		}

@@ -13,9 +13,9 @@ var few = []string{"BRK.B", "BTC/USD", "NA", "ÖL>*"}
 
 const fewStreams = 4 * market.Channels
 
-func startFewFeed(t *testing.T, n *natsServer) *feeder {
+func startFewFeed(t *testing.T, n *natsServer, more ...string) *feeder {
 	t.Helper()
-	return startFeed(t, n, "--symbols", "BRK.B,BTC/USD,NA,ÖL>*", "--rate", "400")
+	return startFeed(t, n, append(more, "--symbols", "BRK.B,BTC/USD,NA,ÖL>*", "--rate", "400")...)
 }
 
 // followFew subscribes in both encodings, by wildcard and by name.

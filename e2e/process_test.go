@@ -132,7 +132,8 @@ type natsServer struct {
 	port string
 
 	plain bool     // without JetStream
-	more  []string // arguments
+	more  []string // arguments, of one that is in a cluster
+	store string
 }
 
 func startNATS(t *testing.T) *natsServer {
@@ -147,7 +148,10 @@ func (n *natsServer) start() {
 	dir := n.t.TempDir()
 	args := []string{"-a", "127.0.0.1", "-p", n.port, "--ports_file_dir", dir}
 	if !n.plain {
-		args = append(args, "-js", "-sd", dir)
+		if n.store == "" || len(n.more) == 0 {
+			n.store = n.t.TempDir() // nothing but a cluster's log outlives a stop
+		}
+		args = append(args, "-js", "-sd", n.store)
 	}
 	n.process = start(n.t, "nats-server", append(args, n.more...)...)
 	await(n.t, "NATS to say where it listens", func() bool {
