@@ -97,13 +97,19 @@ func TestANodeThatWasCutOffFillsTheHoles(t *testing.T) {
 	for _, s := range subs {
 		s.flows(100)
 	}
-	for range 3 {
+	for round := range 3 {
 		cable.set(true)
 		before := metric(t, feed.admin, "tickcast_feed_events_total")
 		await(t, "ticks that the node does not get", func() bool { return metric(t, feed.admin, "tickcast_feed_events_total") > before+300 })
+		if round == 1 {
+			await(t, "the grace time to end", func() bool { return node.readyz() == 503 })
+		}
 		cable.set(false)
 		for _, s := range subs {
 			s.awaitMore("ticks on every stream again", s.mark())
+		}
+		if status := node.readyz(); status != 200 {
+			t.Errorf("/readyz is %d with NATS back", status)
 		}
 	}
 	feed.stop()

@@ -14,6 +14,8 @@
 //	tick.bar.<symbol>          TICKCAST_LAST       the newest message
 //	dir.<symbol>               TICKCAST_LAST       the newest list of channels: "trade,quote"
 //
+// A [Lease] is a key in the bucket TICKCAST_LEASE.
+//
 // In a subject every byte of the symbol outside [A-Za-z0-9_-] is written %XX.
 //
 // A [Bus] looks for its server until it is closed. What is published while the server is away

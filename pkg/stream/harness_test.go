@@ -131,7 +131,7 @@ func newBus(t testing.TB) *bus.Bus {
 	return newBusWith(t, bus.Config{})
 }
 
-func newBusWith(t *testing.T, cfg bus.Config) *bus.Bus {
+func newBusWith(t testing.TB, cfg bus.Config) *bus.Bus {
 	t.Helper()
 	if cfg.Log = zaptest.NewLogger(t); cfg.Servers == "" {
 		cfg.Servers, cfg.Listen = bus.Embedded, "127.0.0.1:0"
