@@ -47,14 +47,16 @@ func (x *Index[T, O]) Named(id ID) []Slot[T, O] {
 	return nil
 }
 
-// Wild returns the sessions with a wildcard on the channel. Skip those that Excepts names: they named the stream as well (and are found there), or ended it. The slice is the
+// Wild returns the sessions with a wildcard on the channel. Skip those that Excepts names: they
+// named the stream as well (and are found there), ended it, or may not see it. The slice is the
 // index's own.
 func (x *Index[T, O]) Wild(ch market.Channel) []Slot[T, O] { return x.wild[ch] }
 
 // Excepts says whether the session's wildcard does not cover the stream.
 func (x *Index[T, O]) Excepts(session T, id ID) bool {
-	_, out := session.Subscriptions().wild(id.Channel()).except[id]
-	return out
+	set := session.Subscriptions()
+	_, out := set.wild(id.Channel()).except[id]
+	return out || !set.passes(id)
 }
 
 // A named entry is one subscription as its session sees it.
@@ -83,7 +85,17 @@ type Set[T, O any] struct {
 	pos   map[ID]uint32              // id -> position in named, kept above scanMax
 	some  *[market.Channels]wildcard // nil before the first; read by wild
 	sum   uint64
+
+	sees func(ID) bool
 }
+
+// Narrow lets the set's wildcards cover only the streams that sees is true for, those that
+// appear later too; nil is all. It is asked for every tick. Names are not its business, and the
+// fingerprint knows nothing of it.
+func (s *Set[T, O]) Narrow(sees func(ID) bool) { s.sees = sees }
+
+// passes says whether a wildcard of the set may cover the stream.
+func (s *Set[T, O]) passes(id ID) bool { return s.sees == nil || s.sees(id) }
 
 func (s *Set[T, O]) wild(ch market.Channel) *wildcard {
 	if s.some == nil {
@@ -135,7 +147,7 @@ func (s *Set[T, O]) Has(id ID) bool {
 		return false
 	}
 	_, out := w.except[id]
-	return !out
+	return !out && s.passes(id)
 }
 
 // Each calls f for every stream that the session named, in no order.
@@ -217,7 +229,7 @@ func (x *Index[T, O]) Remove(session T, id ID) (byName, byWildcard bool) {
 	covered := false
 	if w := s.wild(id.Channel()); w.on {
 		_, out := w.except[id]
-		covered = !out
+		covered = !out && s.passes(id)
 		s.exclude(w, id)
 	}
 	i, ok := s.find(id)
