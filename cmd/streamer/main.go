@@ -24,6 +24,7 @@ import (
 	"github.com/tickcast/tickcast/internal/logging"
 	"github.com/tickcast/tickcast/internal/options"
 	"github.com/tickcast/tickcast/internal/uplink"
+	"github.com/tickcast/tickcast/pkg/auth"
 	"github.com/tickcast/tickcast/pkg/bus"
 	"github.com/tickcast/tickcast/pkg/eventloop"
 	"github.com/tickcast/tickcast/pkg/feed"
@@ -51,6 +52,10 @@ func run(args []string) int {
 	if err == nil && o.TLSCert != "" {
 		keeper, err = certs.New(certs.Files{Cert: o.TLSCert, Key: o.TLSKey, ClientCA: o.TLSClientCA}, log.Named("tls"))
 	}
+	var verifier *auth.Verifier
+	if err == nil {
+		verifier, err = o.verifier(log)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "streamer:", err)
 		return options.ExitUsage
@@ -59,7 +64,7 @@ func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	if err := serve(ctx, &o, keeper, demo, log); err != nil {
+	if err := serve(ctx, &o, keeper, demo, verifier, log); err != nil {
 		log.Error("streamer ends", zap.Error(err))
 		return 1
 	}
@@ -67,10 +72,8 @@ func run(args []string) int {
 }
 
 const (
-	headerTimeout = 10 * time.Second
-	headerBytes   = 16 << 10
-	idleTimeout   = time.Minute
-	closeTimeout  = 2 * time.Second
+	idleTimeout  = time.Minute
+	closeTimeout = 2 * time.Second
 	// readyWait is how long the ready line waits for NATS: a node without it serves too,
 	// and says so under /readyz.
 	readyWait = 2 * time.Second
@@ -78,7 +81,7 @@ const (
 
 // serve runs the node, and the feed of a demo, until ctx ends, then drains the node. Sockets
 // first: a port that is taken should be all that the operator hears of.
-func serve(ctx context.Context, o *opts, keeper *certs.Keeper, demo feed.Source, log *zap.Logger) error {
+func serve(ctx context.Context, o *opts, keeper *certs.Keeper, demo feed.Source, verifier *auth.Verifier, log *zap.Logger) error {
 	public, err := eventloop.Listen(o.Addr, o.listenConfig(keeper, log))
 	if err != nil {
 		return err
@@ -90,6 +93,7 @@ func serve(ctx context.Context, o *opts, keeper *certs.Keeper, demo feed.Source,
 
 	busConfig, nodeConfig := o.busConfig(), o.nodeConfig()
 	busConfig.Log, nodeConfig.Log = log.Named("bus"), log.Named("stream")
+	nodeConfig.Auth = verifier
 	b, err := bus.Connect(ctx, busConfig)
 	if err != nil {
 		return errors.Join(err, public.Close(), admin.Close())
@@ -110,7 +114,9 @@ func serve(ctx context.Context, o *opts, keeper *certs.Keeper, demo feed.Source,
 			}
 		})
 	}
-	publicServer, adminServer := newServer(publicMux(node), log), newServer(adminMux(node, keeper, log), log)
+	publicServer := newServer(o, publicMux(node), log)
+	publicServer.ConnState = node.ConnState
+	adminServer := newServer(o, adminMux(node, keeper, o.Pprof || isLoopback(admin.Addr()), log), log)
 	part(func() error { return node.Run(alive) })
 	part(func() error { return publicServer.Serve(public) })
 	part(func() error { return adminServer.Serve(admin) })
@@ -153,9 +159,9 @@ func serve(ctx context.Context, o *opts, keeper *certs.Keeper, demo feed.Source,
 	return nil
 }
 
-func newServer(h http.Handler, log *zap.Logger) *http.Server {
+func newServer(o *opts, h http.Handler, log *zap.Logger) *http.Server {
 	std, _ := zap.NewStdLogAt(log.Named("http"), zap.DebugLevel) // fails for unknown levels only
-	return &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: headerBytes, IdleTimeout: idleTimeout, ErrorLog: std}
+	return &http.Server{Handler: h, ReadHeaderTimeout: o.HeaderTimeout, MaxHeaderBytes: int(o.MaxHeaderBytes), IdleTimeout: idleTimeout, ErrorLog: std}
 }
 
 func publicMux(node *stream.Node) http.Handler {
@@ -172,7 +178,7 @@ func certificateExpiry(k *certs.Keeper) prometheus.Collector {
 	}, func() float64 { return float64(k.NotAfter().Unix()) })
 }
 
-func adminMux(node *stream.Node, keeper *certs.Keeper, log *zap.Logger) http.Handler {
+func adminMux(node *stream.Node, keeper *certs.Keeper, profiles bool, log *zap.Logger) http.Handler {
 	metrics := prometheus.NewRegistry()
 	if keeper != nil {
 		metrics.MustRegister(certificateExpiry(keeper))
@@ -182,11 +188,20 @@ func adminMux(node *stream.Node, keeper *certs.Keeper, log *zap.Logger) http.Han
 	mux := http.NewServeMux()
 	node.RegisterAdmin(mux)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{ErrorLog: std}))
+	if !profiles {
+		return mux
+	}
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	return mux
+}
+
+// isLoopback says that nobody outside this machine can reach the listener.
+func isLoopback(a net.Addr) bool {
+	tcp, ok := a.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
 }
 
 // browsable turns the address of a listener into one that a browser on this machine opens.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/tickcast/tickcast/internal/certs"
 	"github.com/tickcast/tickcast/internal/logging"
 	"github.com/tickcast/tickcast/internal/options"
+	"github.com/tickcast/tickcast/pkg/auth"
 	"github.com/tickcast/tickcast/pkg/backpressure"
 	"github.com/tickcast/tickcast/pkg/bus"
 	"github.com/tickcast/tickcast/pkg/eventloop"
@@ -45,7 +47,25 @@ type opts struct {
 	Speed     float64  `default:"1" help:"With --demo --file: times the recorded speed."`
 	Symbol    []string `name:"symbols" help:"With --demo: the simulator's symbols, or how many." placeholder:"A,B"`
 
-	Auth           string        `default:"none" enum:"none" help:"Who may connect: none asks for no credentials."`
+	Auth        string        `default:"none" enum:"none,jwt" help:"Who may connect: none asks for no credentials, jwt for a token."`
+	JWTKeyFile  string        `name:"jwt-key-file" help:"Keys that tokens are signed with: PEM public keys, or a raw HMAC secret; reread when it changes." placeholder:"FILE"`
+	JWTJWKSURL  string        `name:"jwt-jwks-url" help:"Or a JSON Web Key Set, fetched again as it rotates; https, or http on this machine." placeholder:"URL"`
+	JWTIssuer   string        `name:"jwt-issuer" help:"What a token's iss must be; not checked if empty." placeholder:"ISS"`
+	JWTAudience string        `name:"jwt-audience" help:"What a token's aud must hold; not checked if empty." placeholder:"AUD"`
+	JWTDenyFile string        `name:"jwt-deny-file" help:"Tokens and subjects to let in no more, lines of jti:ID or sub:NAME; reread when it changes." placeholder:"FILE"`
+	AuthTimeout time.Duration `default:"5s" help:"How long a connection may take to authenticate."`
+
+	MaxConnectionsPerAddress int           `default:"0" help:"Connections of one client address, under IPv6 of one /64; 0 sets no bound."`
+	MaxConnectionsPerToken   int           `default:"0" help:"Connections of one token's subject, which the token may lower; 0 sets no bound."`
+	MaxHTTPConnections       int           `name:"max-http-connections" default:"5000" help:"Connections that are no WebSocket, or not yet; further ones are closed at once."`
+	HandshakesPerSecond      int           `default:"2000" help:"Upgrades and requests of pages beyond this rate wait, and get 503 if that would take over 2s."`
+	RequestsPerSecond        int           `default:"100" help:"Requests of one connection; five seconds' worth may come at once."`
+	HeaderTimeout            time.Duration `default:"10s" help:"How long a request's header may take to arrive."`
+	MaxHeaderBytes           options.Bytes `default:"16KiB" help:"The largest header of a request."`
+	TrustedProxies           []string      `help:"Addresses or networks of proxies whose word on the client's address counts." placeholder:"CIDR"`
+	DelayBytes               options.Bytes `default:"256MiB" help:"What may be held back for the holders of delayed tokens, for each delay; the oldest is lost beyond it."`
+	Pprof                    bool          `help:"Show /debug/pprof on an --admin-addr that is not loopback, too."`
+
 	AllowedOrigins []string      `help:"Browser origins that may connect beside the node's own host; * for all." placeholder:"ORIGIN"`
 	MaxConnections int           `default:"15000" help:"Upgrades beyond this many connections get 503."`
 	MaxSymbols     int           `default:"1000" help:"Different symbols that a connection may name."`
@@ -80,6 +100,21 @@ func (o *opts) Validate() error {
 	bad(!(o.Rate >= 0), "--rate %v is not 0 or more", o.Rate) // NaN is neither
 	bad(!(o.Speed >= 0), "--speed %v is not 0 or more", o.Speed)
 	bad(o.Drain < 0, "--drain %s is below 0", o.Drain)
+	bad(o.HeaderTimeout <= 0, "--header-timeout %s is not above 0", o.HeaderTimeout)
+	bad(o.MaxHeaderBytes < 1<<10, "--max-header-bytes %d is below 1KiB", o.MaxHeaderBytes)
+	bad(o.DelayBytes < 1<<20, "--delay-bytes %d is below 1MiB", o.DelayBytes)
+	bad(o.MaxHTTPConnections < 1, "--max-http-connections %d is below 1", o.MaxHTTPConnections)
+	_, err := o.trustedProxies()
+	bad(err != nil, "--trusted-proxies: %w", err)
+	for option, n := range map[string]int{"handshakes-per-second": o.HandshakesPerSecond, "requests-per-second": o.RequestsPerSecond} {
+		bad(n < 1, "--%s %d is below 1", option, n)
+	}
+	switch {
+	case o.Auth == "jwt":
+		errs = append(errs, o.authConfig().Validate())
+	case o.authConfig() != (auth.Config{}):
+		bad(true, "the --jwt options go with --auth jwt")
+	}
 	if _, err := backpressure.ParseDefaults(o.Policy); err != nil {
 		errs = append(errs, fmt.Errorf("--policy: %w", err))
 	}
@@ -113,8 +148,38 @@ func (o *opts) listenConfig(keeper *certs.Keeper, log *zap.Logger) eventloop.Lis
 	return c
 }
 
+// trustedProxies reads networks (10.0.0.0/8) and single addresses.
+func (o *opts) trustedProxies() (all []netip.Prefix, err error) {
+	for _, s := range o.TrustedProxies {
+		p, err := netip.ParsePrefix(s)
+		if a, aErr := netip.ParseAddr(s); aErr == nil {
+			p, err = a.Prefix(a.BitLen())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%q is no address or network", s)
+		}
+		all = append(all, p.Masked())
+	}
+	return all, nil
+}
+
+func (o *opts) authConfig() auth.Config {
+	return auth.Config{KeyFile: o.JWTKeyFile, JWKSURL: o.JWTJWKSURL, Issuer: o.JWTIssuer, Audience: o.JWTAudience, DenyFile: o.JWTDenyFile}
+}
+
+// verifier is nil where no token is asked for.
+func (o *opts) verifier(log *zap.Logger) (*auth.Verifier, error) {
+	if o.Auth != "jwt" {
+		return nil, nil
+	}
+	c := o.authConfig()
+	c.Log = log.Named("auth")
+	return auth.New(c)
+}
+
 func (o *opts) nodeConfig() stream.Config {
 	policies, _ := backpressure.ParseDefaults(o.Policy) // Validate reports its error
+	proxies, _ := o.trustedProxies()
 	batch := o.BatchInterval
 	if batch == 0 {
 		batch = -1
@@ -128,6 +193,9 @@ func (o *opts) nodeConfig() stream.Config {
 		PendingBytes: int(o.PendingBytes), NodePendingBytes: int(o.NodePending), SlowTimeout: o.SlowTimeout,
 		History: o.History, HistoryBytes: int(o.HistoryBytes),
 		MaxConnections: o.MaxConnections, MaxSymbols: o.MaxSymbols,
+		AuthTimeout: o.AuthTimeout, PerAddress: o.MaxConnectionsPerAddress, PerToken: o.MaxConnectionsPerToken,
+		MaxHTTPConnections: o.MaxHTTPConnections, HandshakesPerSecond: o.HandshakesPerSecond,
+		RequestsPerSecond: o.RequestsPerSecond, TrustedProxies: proxies, DelayBytes: int(o.DelayBytes),
 		AllowedOrigins: o.AllowedOrigins, NoCompression: !o.Compression,
 	}
 }

@@ -18,12 +18,14 @@ const DelayMax = 24 * time.Hour
 
 // parseClaim reads the claim tickcast. What is missing is not limited. Any other field, a
 // wrong type or a value that cannot be kept refuses the token: a limit that this node does not
-// understand must not go unheeded. No claim at all, or null, allows nothing.
+// understand must not go unheeded. No claim at all, or null, lets its holder connect and see
+// nothing.
 func parseClaim(text json.RawMessage) (e Entitlement, err error) {
+	e = Entitlement{MaxSymbols: math.MaxInt, MaxConnections: math.MaxInt}
 	if len(text) == 0 || isNull(text) {
-		return Entitlement{}, nil
+		return e, nil
 	}
-	e = Entitlement{MaxSymbols: math.MaxInt, MaxConnections: math.MaxInt, symbols: patterns{all: true}}
+	e.symbols.all = true
 	for ch := range e.channels {
 		e.channels[ch] = true
 	}
@@ -65,7 +67,7 @@ func (e *Entitlement) set(name string, value json.RawMessage) (err error) {
 		if json.Unmarshal(value, &s) != nil || s < 0 || s > DelayMax.Seconds() {
 			return fmt.Errorf("is no number from 0 to %g", DelayMax.Seconds())
 		}
-		e.Delay = time.Duration(s * float64(time.Second))
+		e.Delay = time.Duration(math.Ceil(s)) * time.Second
 	default:
 		err = errors.New("is unknown")
 	}

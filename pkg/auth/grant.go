@@ -24,7 +24,7 @@ type Entitlement struct {
 	MaxSymbols, MaxConnections int
 	// MaxRateHz is how many batches a second a connection gets; 0 where the token does not say.
 	MaxRateHz float64
-	// Delay is how old everything is that the holder sees.
+	// Delay is how old everything is that the holder sees, in whole seconds.
 	Delay time.Duration
 
 	channels [market.Channels]bool

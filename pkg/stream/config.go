@@ -3,6 +3,7 @@ package stream
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/tickcast/tickcast/pkg/auth"
 	"github.com/tickcast/tickcast/pkg/backpressure"
 	"github.com/tickcast/tickcast/pkg/market"
 )
@@ -38,6 +40,28 @@ type Config struct {
 	MaxConnections int
 	// MaxSymbols bounds the different symbols named on a connection. 0 means 1,000.
 	MaxSymbols int
+	// Auth checks tokens; nil asks for none. The node runs it.
+	Auth *auth.Verifier
+	// AuthTimeout is how long a session may take to authenticate. 0 means 5s.
+	AuthTimeout time.Duration
+	// PerAddress and PerToken are the most connections of one client address (under IPv6, of
+	// one /64) and of one token's subject. 0 sets no bound.
+	PerAddress, PerToken int
+	// MaxHTTPConnections bounds the connections that are no WebSocket, or not yet; further
+	// ones are closed at once. It takes effect where Node.ConnState is the server's. 0 means
+	// 5,000.
+	MaxHTTPConnections int
+	// HandshakesPerSecond is the rate beyond which upgrades and requests of pages wait, and
+	// get 503 when that would take over two seconds. 0 means 2,000.
+	HandshakesPerSecond int
+	// RequestsPerSecond is what a connection may ask for; five seconds' worth may come at
+	// once. Further ones are refused, and who has as many refused is closed. 0 means 100.
+	RequestsPerSecond int
+	// DelayBytes bounds what is held back for the holders of delayed tokens, of one delay. The
+	// oldest beyond it are lost, and seen as a gap. 0 means 256 MiB.
+	DelayBytes int
+	// TrustedProxies are peers whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
 	// AllowedOrigins are browser origins that may connect beside the node's own host:
 	// "https://example.com", a host, or "*" for all.
 	AllowedOrigins []string
@@ -111,6 +135,19 @@ func (c Config) withDefaults() Config {
 	if c.MaxSymbols == 0 {
 		c.MaxSymbols = 1000
 	}
+	def(&c.AuthTimeout, 5*time.Second)
+	if c.MaxHTTPConnections == 0 {
+		c.MaxHTTPConnections = 5000
+	}
+	if c.DelayBytes == 0 {
+		c.DelayBytes = 256 << 20
+	}
+	if c.HandshakesPerSecond == 0 {
+		c.HandshakesPerSecond = 2000
+	}
+	if c.RequestsPerSecond == 0 {
+		c.RequestsPerSecond = 100
+	}
 	if c.Shards == 0 {
 		c.Shards = min(runtime.GOMAXPROCS(0), shardsMax)
 	}
@@ -142,6 +179,13 @@ func (c Config) Validate() error {
 	bad(c.HistoryBytes < 0, "history-bytes %d: not below 0", c.HistoryBytes)
 	bad(c.MaxConnections < 0, "max-connections %d: not below 0", c.MaxConnections)
 	bad(c.MaxSymbols < 0, "max-symbols %d: not below 0", c.MaxSymbols)
+	bad(c.AuthTimeout < 0, "auth-timeout %s: not below 0", c.AuthTimeout)
+	bad(c.PerAddress < 0, "max-connections-per-address %d: not below 0", c.PerAddress)
+	bad(c.PerToken < 0, "max-connections-per-token %d: not below 0", c.PerToken)
+	bad(c.MaxHTTPConnections < 0, "max-http-connections %d: not below 0", c.MaxHTTPConnections)
+	bad(c.DelayBytes < 0, "delay-bytes %d: not below 0", c.DelayBytes)
+	bad(c.HandshakesPerSecond < 0, "handshakes-per-second %d: not below 0", c.HandshakesPerSecond)
+	bad(c.RequestsPerSecond < 0 || c.RequestsPerSecond > 1e9, "requests-per-second %d: 0 to 1e9", c.RequestsPerSecond)
 	bad(c.Shards < 0 || c.Shards > shardsMax, "shards %d: 0 to %d", c.Shards, shardsMax)
 	bad(c.Engine != "" && !slices.Contains(Engines(), c.Engine), "engine %q: this system has %s", c.Engine, strings.Join(Engines(), ", "))
 	if c.Policies != nil {

@@ -77,20 +77,20 @@ func (e *epollEngine) close(gone <-chan struct{}, linger time.Duration) {
 func (e *epollEngine) serve(conn net.Conn, buffered []byte, r *http.Request, s *session) {
 	up, err := e.up.upgrade(conn, nil, r)
 	if err != nil {
-		s.sh.gone()
+		s.leave()
 		return
 	}
 	a, err := eventloop.Detach(conn)
 	if err != nil {
 		e.log.Error("hand a connection to its loop", zap.Error(err))
 		_ = conn.Close()
-		s.sh.gone()
+		s.leave()
 		return
 	}
 	s.deflate = up.deflate
 	a.Rest, a.Deflate, a.Data = buffered, up.deflate, s
 	if !e.drivers[s.sh].loop.Adopt(a) {
-		s.sh.gone()
+		s.leave()
 	}
 }
 
@@ -140,7 +140,7 @@ func (d *driver) Closed(c *eventloop.Conn, _ int, _ error) {
 	d.time()
 	s := c.Data.(*session)
 	s.gone()
-	s.sh.gone()
+	s.leave()
 }
 
 // Turn is the shard's.

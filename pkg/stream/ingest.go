@@ -23,6 +23,7 @@ type tape struct {
 	id      subscribe.ID
 	stream  market.Stream
 	subject string
+	view    int // of its ingest: ingest.n
 
 	state   tapeState
 	wanted  uint64       // one bit per shard in which a session named the stream
@@ -69,6 +70,8 @@ type ingest struct {
 	log   *zap.Logger
 	clock clock
 
+	n      int           // numbers the node's ingests; 0 is its own, the others are late
+	ids    *atomic.Int64 // numbers the symbols of all of them
 	linger int64
 	limits historyLimits
 	post   func(shard int, items []item) // hands over; the slice may be reused
@@ -106,7 +109,7 @@ type ingestMetrics struct {
 
 func newIngest(up Upstream, cfg *Config, c clock, post func(int, []item)) *ingest {
 	return &ingest{
-		up: up, log: cfg.Log, clock: c, linger: int64(cfg.Linger), post: post,
+		up: up, log: cfg.Log, clock: c, linger: int64(cfg.Linger), post: post, ids: new(atomic.Int64),
 		limits:     historyLimits{cfg.History, cfg.HistoryBytes},
 		horizon:    int64(cfg.History),
 		symbols:    make(map[string]*[market.Channels]*tape),
@@ -133,11 +136,11 @@ func (in *ingest) tapeOf(s market.Stream) *tape {
 	row := in.symbols[s.Symbol]
 	if row == nil {
 		row = new([market.Channels]*tape)
-		n := len(in.symbols)
+		n := int(in.ids.Add(1) - 1)
 		in.symbols[s.Symbol] = row
 		for _, ch := range market.AllChannels() {
 			of := market.Stream{Channel: ch, Symbol: s.Symbol}
-			t := &tape{id: subscribe.MakeID(n, ch), stream: of, subject: in.up.Subject(of)}
+			t := &tape{id: subscribe.MakeID(n, ch), stream: of, subject: in.up.Subject(of), view: in.n}
 			row[ch] = t
 			in.bySubject[t.subject] = t
 			for len(in.byID) <= int(t.id) {
@@ -373,7 +376,11 @@ func (in *ingest) snapshot(ctx context.Context, tapes []*tape) (map[*tape]*codec
 	if len(ask) == 0 {
 		return found, nil
 	}
-	err := in.up.Last(ctx, slices.Collect(maps.Keys(ask)), func(s market.Stream, body []byte) {
+	last := in.up.Last
+	if late, ok := in.up.(*delayed); ok {
+		last = late.Peek
+	}
+	err := last(ctx, slices.Collect(maps.Keys(ask)), func(s market.Stream, body []byte) {
 		if c, _, err := codec.ParseChunk(s, body); err == nil && ask[s] != nil {
 			found[ask[s]] = c
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 )
 
 // A Node serves subscribers from an upstream. Make one with New, start it with Run.
@@ -29,6 +30,19 @@ type Node struct {
 	upSince  atomic.Int64 // node clock when the upstream was last seen connected
 	doors    doors
 	refused  atomic.Int64 // upgrade requests answered by HTTP
+
+	gate       *gate // nil: no token is asked for
+	seats      *seats
+	handshakes *rate.Limiter
+
+	ctx     context.Context // of what begins while the node runs, and ends with it
+	end     context.CancelFunc
+	runMu   sync.Mutex
+	running sync.WaitGroup
+	fan     *fan
+	lateMu  sync.Mutex
+	late    map[time.Duration]*ingest
+	lobby   *lobby
 }
 
 // An engine drives sockets, and with them the shards.
@@ -46,12 +60,22 @@ func New(cfg Config, up Upstream) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg.withDefaults(), up: up, clock: newClock(), doors: doors{empty: make(chan struct{})}}
+	n := &Node{
+		cfg: cfg.withDefaults(), up: up, clock: newClock(),
+		doors: doors{empty: make(chan struct{})}, late: make(map[time.Duration]*ingest),
+	}
 	n.log = n.cfg.Log
-	n.in = newIngest(up, &n.cfg, n.clock, func(shard int, items []item) { n.shards[shard].inbox.put(items...) })
+	n.seats = newSeats(&n.cfg)
+	n.lobby = newLobby(&n.cfg)
+	n.handshakes = rate.NewLimiter(rate.Limit(n.cfg.HandshakesPerSecond), n.cfg.HandshakesPerSecond)
+	n.ctx, n.end = context.WithCancel(context.Background())
+	n.gate = n.newGate()
+	n.fan = newFan(up)
+	n.in = n.newIngest(n.fan, 0)
 	for i := range n.cfg.Shards {
 		sh := newShard(i, &n.cfg, n.clock)
-		sh.in, sh.gone = n.in, n.gone
+		sh.gone, sh.viewAt = n.gone, n.ingestAt
+		sh.viewOf(n.in)
 		n.shards = append(n.shards, sh)
 	}
 	var err error
@@ -66,8 +90,12 @@ func New(cfg Config, up Upstream) (*Node, error) {
 func (n *Node) Run(ctx context.Context) error {
 	var rest sync.WaitGroup
 	rest.Go(func() { n.watchUpstream(ctx) })
+	if n.gate != nil {
+		rest.Go(func() { n.follow(ctx) })
+	}
 	err := n.in.run(ctx)
 	rest.Wait()
+	n.endRunning()
 	n.stop()
 	return err
 }
@@ -101,22 +129,32 @@ func (n *Node) Ready() error {
 
 // ServeStream is the handler of GET /v1/stream.
 func (n *Node) ServeStream(w http.ResponseWriter, r *http.Request) {
-	if no := n.refusal(r); no != nil {
+	no := n.refusal(r)
+	if no != nil {
+		n.refuse(w, no)
+		return
+	}
+	address := clientAddress(r, n.cfg.TrustedProxies)
+	seat, rights, no := n.admit(r, address)
+	if no != nil {
 		n.refuse(w, no)
 		return
 	}
 	if n.sessions.Add(1) > int64(n.cfg.MaxConnections) {
 		n.sessions.Add(-1)
-		n.refuse(w, &refusal{status: http.StatusServiceUnavailable, reason: "too many connections", header: http.Header{"Retry-After": {"5"}}})
+		seat.leave()
+		n.refuse(w, busy("too many connections", 5))
 		return
 	}
 	if !n.doors.enter() {
 		n.sessions.Add(-1)
+		seat.leave()
 		n.refuse(w, n.refusal(r)) // draining, since a moment ago
 		return
 	}
 	conn, buffered, err := hijack(w)
 	if err != nil {
+		seat.leave()
 		n.gone()
 		n.log.Error("take over a connection", zap.Error(err))
 		http.Error(w, "the connection cannot be taken over", http.StatusInternalServerError)
@@ -125,16 +163,14 @@ func (n *Node) ServeStream(w http.ResponseWriter, r *http.Request) {
 	nth := n.started.Add(1)
 	n.engine.serve(conn, buffered, r, &session{
 		sh: n.shards[nth%uint64(len(n.shards))], nth: nth,
-		remote: conn.RemoteAddr().String(), enc: chooseEncoding(r.Header), opened: time.Now().Unix(),
+		remote: remoteName(conn, address), enc: chooseEncoding(r.Header), opened: time.Now().Unix(),
+		seat: seat, rights: rights,
 	})
 }
 
 func (n *Node) refuse(w http.ResponseWriter, no *refusal) {
 	n.refused.Add(1)
-	for name, values := range no.header {
-		w.Header()[name] = values
-	}
-	http.Error(w, no.reason, no.status)
+	no.write(w)
 }
 
 // gone counts a connection out.

@@ -3,6 +3,7 @@ package stream
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,8 +20,12 @@ type Listed struct {
 // Register adds the node's public paths.
 func (n *Node) Register(mux *http.ServeMux) {
 	mux.HandleFunc("/v1/stream", n.ServeStream)
-	mux.HandleFunc("GET /v1/symbols", n.serveSymbols)
-	mux.HandleFunc("GET /v1/snapshot", n.serveSnapshot)
+	for path, serve := range map[string]func(http.ResponseWriter, *http.Request, *rights){
+		"/v1/symbols": n.serveSymbols, "/v1/snapshot": n.serveSnapshot,
+	} {
+		mux.HandleFunc("GET "+path, n.guarded(serve))
+		mux.HandleFunc("OPTIONS "+path, n.preflight)
+	}
 }
 
 // RegisterAdmin adds the paths that operators and probes ask.
@@ -36,15 +41,33 @@ func (n *Node) RegisterAdmin(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/sessions", n.serveSessions)
 }
 
-func (n *Node) serveSymbols(w http.ResponseWriter, _ *http.Request) { writeJSON(w, n.in.listing()) }
+func (n *Node) serveSymbols(w http.ResponseWriter, _ *http.Request, may *rights) {
+	listing := n.in.listing()
+	if may == nil {
+		writeJSON(w, listing)
+		return
+	}
+	visible := []Listed{}
+	for _, l := range listing {
+		l.Channels = slices.DeleteFunc(l.Channels, func(name string) bool {
+			ch, _ := market.ParseChannel(name)
+			return !may.allows(l.Symbol, ch)
+		})
+		if len(l.Channels) > 0 {
+			visible = append(visible, l)
+		}
+	}
+	writeJSON(w, visible)
+}
 
 // snapshotSymbolsMax bounds what one request for snapshots may ask.
 const snapshotSymbolsMax = 1000
 
 // serveSnapshot answers with the last event of each stream asked for, as the JSON of the
 // stream protocol. A stream without an event is left out, and so is a symbol that is not
-// known; if none is, the answer is 404.
-func (n *Node) serveSnapshot(w http.ResponseWriter, r *http.Request) {
+// known, or that the token does not allow; if it allows none the answer is 403, and if none of
+// the rest is known, 404.
+func (n *Node) serveSnapshot(w http.ResponseWriter, r *http.Request, may *rights) {
 	symbols := splitList(r.URL.Query().Get("symbols"))
 	if len(symbols) == 0 || len(symbols) > snapshotSymbolsMax {
 		http.Error(w, "symbols: 1 to 1000 names, comma-separated", http.StatusBadRequest)
@@ -62,23 +85,38 @@ func (n *Node) serveSnapshot(w http.ResponseWriter, r *http.Request) {
 			channels = append(channels, ch)
 		}
 	}
-	if !n.in.anyKnown() {
+	allowed := make([]market.Stream, 0, len(symbols)*len(channels))
+	for _, symbol := range symbols {
+		for _, ch := range channels {
+			if may.allows(symbol, ch) {
+				allowed = append(allowed, market.Stream{Channel: ch, Symbol: symbol})
+			}
+		}
+	}
+	if len(allowed) == 0 {
+		http.Error(w, "the token allows none of this", http.StatusForbidden)
+		return
+	}
+	in, err := n.ingestAt(may.delay())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	if !in.anyKnown() {
 		http.Error(w, "no symbol is known yet", http.StatusServiceUnavailable)
 		return
 	}
 	var tapes []*tape
-	for _, symbol := range symbols {
-		if row, ok := n.in.lookup(symbol); ok {
-			for _, ch := range channels {
-				tapes = append(tapes, row[ch])
-			}
+	for _, s := range allowed {
+		if row, ok := in.lookup(s.Symbol); ok {
+			tapes = append(tapes, row[s.Channel])
 		}
 	}
 	if len(tapes) == 0 {
-		http.Error(w, "unknown symbol "+symbols[0], http.StatusNotFound)
+		http.Error(w, "unknown symbol "+allowed[0].Symbol, http.StatusNotFound)
 		return
 	}
-	found, err := n.in.snapshot(r.Context(), tapes)
+	found, err := in.snapshot(r.Context(), tapes)
 	if err != nil {
 		http.Error(w, "last values cannot be read: "+err.Error(), http.StatusServiceUnavailable)
 		return
@@ -142,12 +180,17 @@ func (s *session) row() sessionRow {
 	if s.asked != nil {
 		r.Subscriptions += len(s.asked.streams)
 	}
+	r.Wildcards = s.wildcards()
+	return r
+}
+
+func (s *session) wildcards() (n int) {
 	for _, ch := range market.AllChannels() {
 		if s.set.All(ch) {
-			r.Wildcards++
+			n++
 		}
 	}
-	return r
+	return n
 }
 
 func (n *Node) serveSessions(w http.ResponseWriter, r *http.Request) {

@@ -23,19 +23,30 @@ const (
 // rejectedBytesMax bounds the names in an ack, so that it fits a batch whatever was asked.
 const rejectedBytesMax = 200 << 10
 
-// handle carries out one request that the engine has read.
+// handle takes one request that the engine has read.
 func (s *session) handle(req *codec.Request, bad *codec.RequestError) {
 	if s.ending() {
 		return
 	}
+	if s.passes(req, bad) {
+		s.carryOut(req, bad)
+	}
+	if s.busy && s.queue.AnswerBytes() > answersMax*s.sh.cfg.PendingBytes {
+		s.evict("asks and does not read the answers")
+	}
+}
+
+func (s *session) carryOut(req *codec.Request, bad *codec.RequestError) {
 	switch {
 	case bad != nil:
 		s.refuse(bad.ID, bad.Code, bad.Message)
+	case s.rights.unproven() && req.Op != codec.OpAuth:
+		s.refuse(req.ID, codec.CodeUnauthenticated, "an auth with a valid token comes first")
 	case req.Op == codec.OpPing:
 		s.sh.rec = codec.AppendPong(s.sh.rec[:0], req.ID, s.sh.wall)
 		s.control(s.sh.rec)
 	case req.Op == codec.OpAuth:
-		s.ack(&codec.Ack{ID: req.ID}) // nothing is asked for: every token is good
+		s.authenticate(req)
 	case req.Op == codec.OpStats:
 		s.ack(&codec.Ack{ID: req.ID})
 		s.stats = nil
@@ -48,9 +59,6 @@ func (s *session) handle(req *codec.Request, bad *codec.RequestError) {
 		s.subscribe(req)
 	case req.Op == codec.OpUnsubscribe:
 		s.unsubscribe(req)
-	}
-	if s.busy && s.queue.AnswerBytes() > answersMax*s.sh.cfg.PendingBytes {
-		s.evict("asks and does not read the answers")
 	}
 }
 
@@ -89,15 +97,12 @@ func (s *session) subscribe(req *codec.Request) {
 		s.refuse(req.ID, codec.CodeBadRequest, err.Error())
 		return
 	}
-	if !s.sh.in.anyKnown() {
+	if !s.view.in.anyKnown() {
 		s.refuse(req.ID, codec.CodeNoUpstream, "no symbol is known yet")
 		return
 	}
 	if req.Symbols[0] == market.Wildcard {
-		s.ack(&codec.Ack{ID: req.ID, Channels: req.Channels, Symbols: req.Symbols})
-		for _, ch := range req.Channels {
-			s.subscribeAll(ch, opts[ch], req)
-		}
+		s.subscribeWildcard(req, opts)
 		return
 	}
 
@@ -105,8 +110,10 @@ func (s *session) subscribe(req *codec.Request) {
 	ack := codec.Ack{ID: req.ID, Channels: req.Channels, Rejected: map[string]codec.Code{}}
 	room := s.symbolRoom()
 	for _, symbol := range req.Symbols {
-		row, ok := s.sh.in.lookup(symbol)
+		row, ok := s.view.in.lookup(symbol)
 		switch {
+		case !s.rights.allowsAll(symbol, req.Channels): // whether it exists or not
+			ack.Rejected[symbol] = codec.CodeForbidden
 		case !ok:
 			ack.Rejected[symbol] = codec.CodeUnknownSymbol
 		case !room(row):
@@ -143,6 +150,7 @@ func rejectedBytes(rejected map[string]codec.Code) (n int) {
 
 // symbolRoom returns a check that the symbol is named on this connection already, or fits.
 func (s *session) symbolRoom() func(*[market.Channels]*tape) bool {
+	limit := s.symbolsMax()
 	symbolOf := func(id subscribe.ID) subscribe.ID { return subscribe.MakeID(int(id>>2), 0) }
 	have := make(map[subscribe.ID]struct{})
 	s.set.Each(func(id subscribe.ID) { have[symbolOf(id)] = struct{}{} })
@@ -153,7 +161,7 @@ func (s *session) symbolRoom() func(*[market.Channels]*tape) bool {
 	}
 	return func(row *[market.Channels]*tape) bool {
 		id := symbolOf(row[0].id)
-		if _, ok := have[id]; !ok && len(have) >= s.sh.cfg.MaxSymbols {
+		if _, ok := have[id]; !ok && len(have) >= limit {
 			return false
 		}
 		have[id] = struct{}{}
@@ -186,20 +194,20 @@ func (s *session) subscribeOne(t *tape, opt option, req *codec.Request) {
 	}
 	if s.set.Has(t.id) {
 		s.releaseStream(t.id) // what the old interval held back
-		if s.sh.index.Add(s, t.id, opt) {
-			s.sh.name(t.id)
-			s.sh.in.want(t, s.sh.n, fresh, func(tail) {})
+		if s.view.index.Add(s, t.id, opt) {
+			s.view.name(t.id)
+			s.view.in.want(t, s.sh.n, fresh, func(tail) {})
 		}
 		return
 	}
 	s.asks().streams[t.id] = opt
-	s.sh.name(t.id)
+	s.view.name(t.id)
 	after, resume := req.After[t.stream]
 	snapshot := !req.NoSnapshot && !resume
 	if !resume {
 		after = fresh
 	}
-	s.sh.in.want(t, s.sh.n, after, func(tl tail) { s.granted(tl, snapshot, after) })
+	s.view.in.want(t, s.sh.n, after, func(tl tail) { s.granted(tl, snapshot, after) })
 }
 
 // granted begins the stream behind its tail.
@@ -217,7 +225,7 @@ func (s *session) granted(tl tail, snapshot bool, after int64) {
 	if !s.set.Has(t.id) { // a wildcard may have been granted meanwhile
 		s.begin(tl, snapshot, after)
 	}
-	s.sh.index.Add(s, t.id, opt)
+	s.view.index.Add(s, t.id, opt)
 }
 
 // askedAll is a wildcard that the session asked for and does not have yet.
@@ -233,6 +241,27 @@ func (a *askedAll) end(id subscribe.ID) {
 	a.ended[id] = struct{}{}
 }
 
+// subscribeWildcard asks for all that the session may see of the channels, those left out of
+// which it may see nothing. With none left the wildcard is rejected as a symbol would be.
+func (s *session) subscribeWildcard(req *codec.Request, opts [market.Channels]option) {
+	ack := codec.Ack{ID: req.ID, Channels: []market.Channel{}, Rejected: map[string]codec.Code{}}
+	for _, ch := range req.Channels {
+		if s.rights.allowsChannel(ch) {
+			ack.Channels = append(ack.Channels, ch)
+			ack.Symbols = req.Symbols
+		}
+	}
+	if len(ack.Channels) == 0 {
+		ack.Channels, ack.Rejected[market.Wildcard] = req.Channels, codec.CodeForbidden
+		s.ack(&ack)
+		return
+	}
+	s.ack(&ack)
+	for _, ch := range ack.Channels {
+		s.subscribeAll(ch, opts[ch], req)
+	}
+}
+
 // subscribeAll asks for a whole channel.
 func (s *session) subscribeAll(ch market.Channel, opt option, req *codec.Request) {
 	all := &s.asks().all[ch]
@@ -241,8 +270,8 @@ func (s *session) subscribeAll(ch market.Channel, opt option, req *codec.Request
 		return
 	}
 	*all = &askedAll{opt: opt}
-	s.sh.nameAll(ch)
-	s.sh.in.wantAll(ch, s.sh.n, req.After, func(tapes []tail) { s.grantedAll(ch, tapes, !req.NoSnapshot, req.After) })
+	s.view.nameAll(ch)
+	s.view.in.wantAll(ch, s.sh.n, req.After, func(tapes []tail) { s.grantedAll(ch, tapes, !req.NoSnapshot, req.After) })
 }
 
 // grantedAll begins every stream of the channel that the session does not have yet.
@@ -255,7 +284,7 @@ func (s *session) grantedAll(ch market.Channel, tapes []tail, snapshot bool, aft
 	s.answered()
 	s.release(true)
 	for _, tl := range tapes {
-		if _, out := asked.ended[tl.tape.id]; out || s.set.Has(tl.tape.id) {
+		if _, out := asked.ended[tl.tape.id]; out || s.set.Has(tl.tape.id) || !s.rights.allows(tl.tape.stream.Symbol, ch) {
 			continue
 		}
 		if at, ok := after[tl.tape.stream]; ok {
@@ -265,11 +294,11 @@ func (s *session) grantedAll(ch market.Channel, tapes []tail, snapshot bool, aft
 		}
 	}
 	if s.set.All(ch) {
-		s.sh.unnameAll(ch) // asked for again: one count is enough
+		s.view.unnameAll(ch) // asked for again: one count is enough
 	}
-	s.sh.index.AddAll(s, ch, asked.opt, s.sh.unname)
+	s.view.index.AddAll(s, ch, asked.opt, s.view.unname)
 	for id := range asked.ended {
-		s.sh.index.Remove(s, id)
+		s.view.index.Remove(s, id)
 	}
 }
 
@@ -283,10 +312,10 @@ func (s *session) unsubscribe(req *codec.Request) {
 		}
 	} else {
 		for _, symbol := range req.Symbols {
-			row, ok := s.sh.in.lookup(symbol)
+			row, ok := s.view.in.lookup(symbol)
 			had := false
 			for _, ch := range req.Channels {
-				if ok && s.end(row[ch]) {
+				if ok && s.rights.allows(symbol, ch) && s.end(row[ch]) {
 					had = true
 				}
 			}
@@ -306,13 +335,13 @@ func (s *session) end(t *tape) bool {
 		if _, ok := s.asked.streams[t.id]; ok {
 			delete(s.asked.streams, t.id)
 			s.answered()
-			s.sh.unname(t.id)
+			s.view.unname(t.id)
 			return true
 		}
 	}
-	byName, byWildcard := s.sh.index.Remove(s, t.id)
+	byName, byWildcard := s.view.index.Remove(s, t.id)
 	if byName {
-		s.sh.unname(t.id)
+		s.view.unname(t.id)
 	}
 	if s.asked != nil && s.asked.all[t.stream.Channel] != nil {
 		s.asked.all[t.stream.Channel].end(t.id)
@@ -328,19 +357,19 @@ func (s *session) endAll(ch market.Channel) (had bool) {
 		for id := range s.asked.streams {
 			if id.Channel() == ch {
 				delete(s.asked.streams, id)
-				s.sh.unname(id)
+				s.view.unname(id)
 				had = true
 			}
 		}
 		if s.asked.all[ch] != nil {
 			s.asked.all[ch] = nil
-			s.sh.unnameAll(ch)
+			s.view.unnameAll(ch)
 			had = true
 		}
 		s.answered()
 	}
-	if s.sh.index.RemoveAll(s, ch, func(id subscribe.ID) { had = true; s.sh.unname(id) }) {
-		s.sh.unnameAll(ch)
+	if s.view.index.RemoveAll(s, ch, func(id subscribe.ID) { had = true; s.view.unname(id) }) {
+		s.view.unnameAll(ch)
 		had = true
 	}
 	return had

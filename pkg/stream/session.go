@@ -53,6 +53,8 @@ type session struct {
 
 	nth     uint64 // numbers the node's sessions
 	remote  string
+	seat    *seat // nil where nobody counts
+	view    *view // whose streams it subscribes to
 	opened  int64 // Unix seconds
 	wire    wire
 	at      int32 // in shard.sessions
@@ -68,6 +70,9 @@ type session struct {
 	overSince int64 // since when the queue has been over its budget; 0 = it is not
 	stuckAt   int64 // since when the peer has taken no byte
 	waiting   int   // what it had not taken when it was last looked at; -1 = it was not
+
+	rights             *rights // nil where nobody asks for a token
+	requests, refusals pace
 
 	total counters // since the connection opened
 	stats *stats   // nil unless asked for
@@ -115,15 +120,22 @@ func (s *session) open() {
 	sh.sessions = append(sh.sessions, s)
 	s.timerAt = -1
 	s.queue.Init(s.enc, sh.cfg.PendingBytes)
-	s.sent = sh.now
+	s.sent, s.view = sh.now, sh.views[0]
 	sh.rec = codec.AppendHello(sh.rec[:0], &codec.Hello{
-		Session: s.id(), Node: sh.node, Heartbeat: sh.cfg.Heartbeat, MaxSymbols: sh.cfg.MaxSymbols, Auth: "none",
+		Session: s.id(), Node: sh.node, Heartbeat: sh.cfg.Heartbeat, MaxSymbols: s.symbolsMax(), Auth: s.rights.state(),
 	})
 	s.control(sh.rec)
 	sh.timers.at(s, sh.now+int64(sh.cfg.Heartbeat))
+	s.openRights()
 	if sh.emptying {
 		s.sendAway()
 	}
+}
+
+// leave counts the connection out, once the engine is done with it.
+func (s *session) leave() {
+	s.seat.leave()
+	s.sh.gone()
 }
 
 // gone ends the session when its connection has.
@@ -135,16 +147,16 @@ func (s *session) gone() {
 	sh := s.sh
 	if s.asked != nil {
 		for id := range s.asked.streams {
-			sh.unname(id)
+			s.view.unname(id)
 		}
 		for ch, all := range s.asked.all {
 			if all != nil {
-				sh.unnameAll(market.Channel(ch))
+				s.view.unnameAll(market.Channel(ch))
 			}
 		}
 		s.asked = nil
 	}
-	sh.index.Clear(s, sh.unname, sh.unnameAll)
+	s.view.index.Clear(s, s.view.unname, s.view.unnameAll)
 	sh.leaveKind(s)
 	sh.timers.remove(s)
 	last := len(sh.sessions) - 1
@@ -269,7 +281,7 @@ func (s *session) releaseStream(id subscribe.ID) {
 // flush sends what waits for as long as the wire takes it.
 func (s *session) flush() {
 	sh := s.sh
-	for !s.busy && !s.closed && !s.queue.Empty() {
+	for !s.busy && !s.closed && !s.queue.Empty() && s.mayBatch() {
 		m := sh.next(s)
 		if m.events == 0 {
 			break
@@ -282,6 +294,7 @@ func (s *session) flush() {
 		s.total.batches++
 		s.total.bytes += bytes
 		s.sent = sh.now
+		s.sentBatch()
 		if !s.wire.Send(m) {
 			s.busy = true
 			s.stuckAt, s.waiting = sh.now, -1
@@ -331,8 +344,10 @@ func (s *session) look() (next int64) {
 			return l.closeBy
 		}
 	}
+	s.checkRights()
 	s.release(false)
 	s.checkSlow()
+	s.resumeBatches()
 	s.sendStat()
 	beat := int64(sh.cfg.Heartbeat)
 	if sh.now-s.sent >= beat && s.queue.Empty() && !s.busy {
@@ -355,6 +370,7 @@ func (s *session) nextLook(beat int64) int64 {
 	if s.stats != nil {
 		next = min(next, s.stats.due)
 	}
+	next = s.nextRights(next)
 	for i := range s.lanes {
 		if !s.lanes[i].hold.Empty() {
 			next = min(next, s.lanes[i].due)

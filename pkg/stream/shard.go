@@ -9,8 +9,6 @@ import (
 
 	"github.com/tickcast/tickcast/pkg/backpressure"
 	"github.com/tickcast/tickcast/pkg/codec"
-	"github.com/tickcast/tickcast/pkg/market"
-	"github.com/tickcast/tickcast/pkg/subscribe"
 )
 
 // option is how a session wants one stream.
@@ -28,16 +26,14 @@ type shard struct {
 	cfg    *Config
 	clock  clock
 	log    *zap.Logger
-	in     *ingest
+	viewAt func(delay time.Duration) (*ingest, error) // the node's
 	inbox  inbox
 	counts shardCounts
 
 	// turn
-	now      int64 // the node's clock, read once a turn
-	wall     int64 // Unix ns of the same instant
-	index    subscribe.Index[*session, option]
-	refs     map[subscribe.ID]int // sessions of this shard that name the stream
-	refsAll  [market.Channels]int // and those with a wildcard
+	now      int64   // the node's clock, read once a turn
+	wall     int64   // Unix ns of the same instant
+	views    []*view // by ingest.n; the first is there from the start
 	sessions []*session
 	gathered []gathered // came since the last flush
 	place    []int32    // by tape.id, where in gathered it is, plus one
@@ -86,7 +82,7 @@ func (c *shardCounts) publish(s *counters) {
 func newShard(n int, cfg *Config, c clock) *shard {
 	return &shard{
 		n: n, node: cfg.Name, cfg: cfg, clock: c, log: cfg.Log,
-		refs: make(map[subscribe.ID]int), kinds: make(map[uint64]*kind),
+		kinds:  make(map[uint64]*kind),
 		memory: cfg.NodePendingBytes / cfg.Shards,
 	}
 }
@@ -228,7 +224,7 @@ func (sh *shard) publishGathered() {
 	for i := range sh.gathered {
 		g := &sh.gathered[i]
 		sh.place[g.tape.id] = 0
-		if len(sh.index.Named(g.tape.id)) > 0 || len(sh.index.Wild(g.tape.stream.Channel)) > 0 {
+		if x := sh.indexOf(g.tape); len(x.Named(g.tape.id)) > 0 || len(x.Wild(g.tape.stream.Channel)) > 0 {
 			c := g.chunks[0]
 			if len(g.chunks) > 1 {
 				c = codec.Join(g.chunks)
@@ -242,26 +238,28 @@ func (sh *shard) publishGathered() {
 }
 
 func (sh *shard) publish(t *tape, c *codec.Chunk) {
-	named := sh.index.Named(t.id)
+	x := sh.indexOf(t)
+	named := x.Named(t.id)
 	for i := range named {
 		named[i].Owner.push(c, named[i].Opt)
 	}
-	wild := sh.index.Wild(t.stream.Channel)
+	wild := x.Wild(t.stream.Channel)
 	for i := range wild {
-		if !sh.index.Excepts(wild[i].Owner, t.id) {
+		if !x.Excepts(wild[i].Owner, t.id) {
 			wild[i].Owner.push(c, wild[i].Opt)
 		}
 	}
 }
 
 func (sh *shard) publishGap(t *tape, g *gap) {
-	named := sh.index.Named(t.id)
+	x := sh.indexOf(t)
+	named := x.Named(t.id)
 	for i := range named {
 		named[i].Owner.pushGap(t, g, named[i].Opt)
 	}
-	wild := sh.index.Wild(t.stream.Channel)
+	wild := x.Wild(t.stream.Channel)
 	for i := range wild {
-		if !sh.index.Excepts(wild[i].Owner, t.id) {
+		if !x.Excepts(wild[i].Owner, t.id) {
 			wild[i].Owner.pushGap(t, g, wild[i].Opt)
 		}
 	}
@@ -286,25 +284,4 @@ func (sh *shard) flush() int64 {
 	}
 	sh.dirty = sh.dirty[:0]
 	return 0
-}
-
-// name and unname count the sessions that want a stream by name, and tell the ingest when
-// the last one has let go.
-func (sh *shard) name(id subscribe.ID) { sh.refs[id]++; sh.counts.subscriptions.Add(1) }
-
-func (sh *shard) unname(id subscribe.ID) {
-	sh.counts.subscriptions.Add(-1)
-	if sh.refs[id]--; sh.refs[id] == 0 {
-		delete(sh.refs, id)
-		sh.in.release(sh.in.tapeByID(id), sh.n)
-	}
-}
-
-func (sh *shard) nameAll(ch market.Channel) { sh.refsAll[ch]++; sh.counts.subscriptions.Add(1) }
-
-func (sh *shard) unnameAll(ch market.Channel) {
-	sh.counts.subscriptions.Add(-1)
-	if sh.refsAll[ch]--; sh.refsAll[ch] == 0 {
-		sh.in.releaseAll(ch, sh.n)
-	}
 }

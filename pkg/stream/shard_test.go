@@ -46,6 +46,7 @@ func newHandShard(t testing.TB, cfg Config) *handShard {
 	sh := newShard(0, &cfg, newClock())
 	sh.inbox.wake = func() {}
 	sh.gone = func() {}
+	sh.viewOf(&ingest{})
 	sh.readClock()
 	return &handShard{shard: sh, t: t, tapes: map[string]*tape{}}
 }
@@ -66,7 +67,7 @@ func (h *handShard) subscriber(enc codec.Encoding, p backpressure.Policy, symbol
 	s.wire = w
 	s.open()
 	for _, symbol := range symbols {
-		h.index.Add(s, h.tape(symbol).id, option{policy: p})
+		h.views[0].index.Add(s, h.tape(symbol).id, option{policy: p})
 	}
 	h.step()
 	w.frames, w.memory = nil, nil

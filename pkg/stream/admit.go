@@ -1,0 +1,52 @@
+package stream
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+
+	"github.com/tickcast/tickcast/pkg/auth"
+)
+
+// admit checks who asks for an upgrade: how many he has already, how many come at once, and his
+// token. The seat that it takes is to be left.
+func (n *Node) admit(r *http.Request, address netip.Addr) (*seat, *rights, *refusal) {
+	seat, ok := n.seats.take(network(address))
+	if !ok {
+		return nil, nil, tooMany("too many connections from this address")
+	}
+	no := busy("too many handshakes", 2)
+	var g *auth.Grant
+	if awaitTurn(r.Context(), n.handshakes) {
+		g, no = n.authorize(r)
+	}
+	if g != nil && no == nil && !seat.give(g.Holder, g.MaxConnections) {
+		no = tooMany("too many connections for this token")
+	}
+	if no != nil {
+		seat.leave()
+		return nil, nil, no
+	}
+	if n.gate == nil {
+		return seat, nil, nil
+	}
+	return seat, &rights{gate: n.gate, grant: g}, nil
+}
+
+func busy(reason string, retryS int) *refusal {
+	return &refusal{status: http.StatusServiceUnavailable, reason: reason, header: http.Header{"Retry-After": {strconv.Itoa(retryS)}}}
+}
+
+func tooMany(reason string) *refusal {
+	return &refusal{status: http.StatusTooManyRequests, reason: reason, header: http.Header{"Retry-After": {"5"}}}
+}
+
+// remoteName is the peer, and the client that it speaks for where that is another.
+func remoteName(conn net.Conn, client netip.Addr) string {
+	peer := conn.RemoteAddr().String()
+	if p, err := netip.ParseAddrPort(peer); err != nil || p.Addr().Unmap() == client {
+		return peer
+	}
+	return client.String() + " through " + peer
+}

@@ -1,0 +1,185 @@
+package stream_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/tickcast/tickcast/pkg/codec"
+	"github.com/tickcast/tickcast/pkg/market"
+	"github.com/tickcast/tickcast/pkg/stream"
+)
+
+// narrow is what the tests' subscriber may see: trades and quotes of A and of what begins with B-.
+const narrow = `{"symbols":["A","B-*"],"channels":["trade","quote"]}`
+
+func TestForbiddenSymbolsAreRejectedByName(t *testing.T) {
+	g := newGuardedRig(t, stream.Config{})
+	g.announce("A", "B-1", "C")
+	c := g.enter(token(t, narrow))
+	for _, tt := range []struct {
+		name, fields, symbols, rejected string
+	}{
+		{"known or not, forbidden is forbidden", `"channels":["trade"],"symbols":["A","C","NONE","B-NONE"]`, "[A]", "map[B-NONE:4404 C:4403 NONE:4403]"},
+		{"a forbidden channel", `"channels":["bar"],"symbols":["A"]`, "[]", "map[A:4403]"},
+		{"a forbidden channel beside one that is not", `"channels":["quote","bar"],"symbols":["A"]`, "[]", "map[A:4403]"},
+		{"with after", `"channels":["trade"],"symbols":["C"],"after":{"trade":{"C":1}}`, "[]", "map[C:4403]"},
+		{"the wildcard of a forbidden channel", `"channels":["bar"],"symbols":["*"]`, "[]", "map[*:4403]"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c.send(`{"op":"subscribe","id":7,"snapshot":false,` + tt.fields + `}`)
+			a := nextOf[codec.Ack](c)
+			if got := fmt.Sprint(a.Symbols); got != tt.symbols {
+				t.Errorf("symbols %s, want %s", got, tt.symbols)
+			}
+			if got := fmt.Sprint(a.Rejected); got != tt.rejected {
+				t.Errorf("rejected %s, want %s", got, tt.rejected)
+			}
+		})
+	}
+	g.trade("C")
+	g.quote("A")
+	seq := g.trade("A")
+	if tr := nextOf[market.Trade](c); tr.Symbol != "A" || tr.Seq != seq {
+		t.Errorf("got %+v", tr)
+	}
+}
+
+func TestWildcardIsWhatTheTokenAllows(t *testing.T) {
+	bothEncodings(t, func(t *testing.T, enc codec.Encoding) {
+		g := newGuardedRig(t, stream.Config{})
+		g.announce("A", "B-1", "C")
+		g.trade("A")
+		g.trade("C")
+		narrowed, whole := g.dial(enc), g.dial(enc)
+		narrowed.mustAuthenticate(token(t, narrow))
+		whole.mustAuthenticate(token(t, `{}`))
+		a := narrowed.subscribe(`"channels":["trade","bar"],"symbols":["*"],"after":{"trade":{"C":0}}`)
+		if fmt.Sprint(a.Channels, a.Symbols, len(a.Rejected)) != "[trade] [*] 0" {
+			t.Errorf("ack %+v", a)
+		}
+		for range 2 {
+			if s := nextOf[codec.Snapshot](narrowed); s.Stream.Symbol == "C" {
+				t.Errorf("a snapshot of %v", s.Stream)
+			}
+		}
+		whole.begin(`"channels":["trade"],"symbols":["*"]`, 3)
+
+		want := []string{"A", "B-2", "B-1"} // B-2 and D are new
+		for _, symbol := range []string{"C", "A", "D", "B-2", "C", "B-1"} {
+			g.trade(symbol)
+			if tr := nextOf[market.Trade](whole); tr.Symbol != symbol {
+				t.Errorf("who may see all got %+v, want %s", tr, symbol)
+			}
+		}
+		for _, symbol := range want {
+			if tr := nextOf[market.Trade](narrowed); tr.Symbol != symbol {
+				t.Errorf("got a trade of %s, want %s", tr.Symbol, symbol)
+			}
+		}
+		narrowed.send(`{"op":"unsubscribe","id":9,"channels":["trade"],"symbols":["A","C","D"]}`)
+		if a := nextOf[codec.Ack](narrowed); fmt.Sprint(a.Symbols) != "[A]" {
+			t.Errorf("unsubscribe tells of %v", a.Symbols)
+		}
+	})
+}
+
+func TestTokenWithoutAClaimAllowsNothing(t *testing.T) {
+	g := newGuardedRig(t, stream.Config{})
+	g.announce("A")
+	for _, claim := range []string{`null`, `{"symbols":[]}`, `{"channels":[]}`} {
+		tok := token(t, claim)
+		c := g.enter(tok)
+		for _, symbols := range []string{`["A"]`, `["*"]`} {
+			if a := c.subscribe(`"channels":["trade"],"symbols":` + symbols); len(a.Symbols) != 0 || len(a.Rejected) != 1 {
+				t.Errorf("%s, %s: %+v", claim, symbols, a)
+			}
+		}
+		if status, body := g.ask("/v1/symbols", tok); status != 200 || strings.TrimSpace(body) != "[]" {
+			t.Errorf("%s: symbols %d %s", claim, status, body)
+		}
+		if status, _ := g.ask("/v1/snapshot?symbols=A", tok); status != http.StatusForbidden {
+			t.Errorf("%s: snapshot %d", claim, status)
+		}
+	}
+}
+
+func TestPagesKeepToTheToken(t *testing.T) {
+	g := newGuardedRig(t, stream.Config{})
+	g.announce("A", "B-1", "C")
+	for _, symbol := range []string{"A", "C"} {
+		g.trade(symbol)
+		g.quote(symbol)
+	}
+	tok := token(t, narrow)
+	const both = `["trade","quote"]`
+	for _, tt := range []struct {
+		name, path, token string
+		status            int
+		want              string // "" = whatever
+	}{
+		{"symbols", "/v1/symbols", tok, 200, `[{"symbol":"A","channels":` + both + `},{"symbol":"B-1","channels":` + both + `}]`},
+		{"symbols without a token", "/v1/symbols", "", 401, ""},
+		{"symbols with a bad one", "/v1/symbols", "x", 401, ""},
+		{"symbols with a token in the URL", "/v1/symbols?token=" + tok, "", 401, ""},
+		{"a snapshot without a token", "/v1/snapshot?symbols=A", "", 401, ""},
+		{"a forbidden one beside", "/v1/snapshot?symbols=C,A&channels=trade,bar", tok, 200, `[["t","A",1,1000,1.25,1,"b","1"]]`},
+		{"all channels", "/v1/snapshot?symbols=A", tok, 200, `[["t","A",1,1000,1.25,1,"b","1"],["q","A",1,1,1,2,3,4]]`},
+		{"a forbidden symbol", "/v1/snapshot?symbols=C", tok, 403, ""},
+		{"a forbidden symbol that there is not", "/v1/snapshot?symbols=NONE", tok, 403, ""},
+		{"a forbidden channel", "/v1/snapshot?symbols=A&channels=bar", tok, 403, ""},
+		{"an unknown symbol", "/v1/snapshot?symbols=B-NONE,C", tok, 404, "unknown symbol B-NONE"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			status, body := g.ask(tt.path, tt.token)
+			if status != tt.status || tt.want != "" && strings.TrimSpace(body) != tt.want {
+				t.Errorf("%d %s\nwant %d %s", status, body, tt.status, tt.want)
+			}
+		})
+	}
+}
+
+func TestSymbolsOfAToken(t *testing.T) {
+	g := newGuardedRig(t, stream.Config{MaxSymbols: 3})
+	g.announce("A", "B", "C", "D")
+	c := g.enter(token(t, `{"max_symbols":2}`))
+	a := c.subscribe(`"channels":["trade"],"symbols":["A","B","C"],"snapshot":false`)
+	if len(a.Symbols) != 2 || a.Rejected["C"] != codec.CodeTooManySymbols {
+		t.Errorf("got %+v", a)
+	}
+	c.mustAuthenticate(token(t, `{"max_symbols":9}`))
+	a = c.subscribe(`"channels":["trade"],"symbols":["C","D"],"snapshot":false`)
+	if len(a.Symbols) != 1 || a.Rejected["D"] != codec.CodeTooManySymbols {
+		t.Errorf("the node's own bound: %+v", a)
+	}
+}
+
+// A later token takes the place of the one before, for what is subscribed too.
+func TestLaterTokenAllowsLess(t *testing.T) {
+	g := newGuardedRig(t, stream.Config{})
+	g.announce("A", "B-1", "C")
+	c, w := g.enter(token(t, `{}`)), g.enter(token(t, `{}`))
+	c.begin(`"channels":["trade","bar"],"symbols":["A","C"]`, 4)
+	w.begin(`"channels":["trade"],"symbols":["*"]`, 3)
+	w.begin(`"channels":["bar"],"symbols":["*"]`, 3)
+	for _, who := range []*client{c, w} {
+		who.mustAuthenticate(token(t, narrow))
+		if e := nextOf[codec.Error](who); e.ID != nil || e.Code != codec.CodeForbidden {
+			t.Errorf("got %+v", e)
+		}
+	}
+	g.trade("C")
+	g.trade("A")
+	for _, who := range []*client{c, w} {
+		if tr := nextOf[market.Trade](who); tr.Symbol != "A" {
+			t.Errorf("got %+v", tr)
+		}
+	}
+	w.mustAuthenticate(token(t, `{}`))
+	seq := g.trade("C")
+	if tr := nextOf[market.Trade](w); tr.Symbol != "C" || tr.Seq != seq {
+		t.Errorf("a wildcard that is wide again: %+v", tr)
+	}
+	c.quiet("C was ended")
+}

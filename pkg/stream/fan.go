@@ -1,0 +1,117 @@
+package stream
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/tickcast/tickcast/pkg/market"
+)
+
+// A fan gives one upstream to several ingests: the node's own, which runs it, and those that
+// see everything later. What any of them subscribes to is subscribed once.
+type fan struct {
+	Upstream
+
+	mu       sync.Mutex
+	named    map[string]int // by subject: how many ingests want it
+	all      [market.Channels]int
+	channels map[string]market.Channel // of the subjects seen, while somebody is late
+	late     []*delayed
+}
+
+func newFan(up Upstream) *fan {
+	return &fan{Upstream: up, named: make(map[string]int), channels: make(map[string]market.Channel)}
+}
+
+// Run is the node's own ingest's. What comes is put into the lines of the late first.
+func (f *fan) Run(ctx context.Context,
+	message func(subject string, body []byte), idle func(),
+	announced func(symbol string, channels []market.Channel), lost func(reason string),
+) error {
+	return f.Upstream.Run(ctx,
+		func(subject string, body []byte) {
+			f.each(func(d *delayed) { d.tap(subject, f.channelOf(subject), body) })
+			message(subject, body)
+		},
+		idle,
+		func(symbol string, channels []market.Channel) {
+			f.each(func(d *delayed) { d.in.announced(symbol, channels) }) // a name is no news of its price
+			announced(symbol, channels)
+		},
+		func(reason string) {
+			f.each(func(d *delayed) { d.put(held{due: d.clock.now() + d.by, lost: reason}) })
+			lost(reason)
+		})
+}
+
+// add has a delayed tapped from now on.
+func (f *fan) add(d *delayed) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.late = append(slices.Clone(f.late), d)
+}
+
+func (f *fan) each(do func(*delayed)) {
+	f.mu.Lock()
+	late := f.late
+	f.mu.Unlock()
+	for _, d := range late {
+		do(d)
+	}
+}
+
+// channelOf is the subject's channel; what is no subject of ours gets one that nobody wants.
+// Run's goroutine alone asks.
+func (f *fan) channelOf(subject string) market.Channel {
+	ch, ok := f.channels[subject]
+	if !ok {
+		s, err := f.ParseSubject(subject)
+		if ch = s.Channel; err != nil {
+			ch = market.Channels
+		}
+		f.channels[subject] = ch
+	}
+	return ch
+}
+
+// Subscribe and the other three count who wants what.
+func (f *fan) Subscribe(s market.Stream) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	subject := f.Subject(s)
+	if f.named[subject]++; f.named[subject] > 1 {
+		return nil
+	}
+	return f.Upstream.Subscribe(s)
+}
+
+// Unsubscribe ends one Subscribe.
+func (f *fan) Unsubscribe(s market.Stream) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	subject := f.Subject(s)
+	if f.named[subject]--; f.named[subject] == 0 {
+		delete(f.named, subject)
+		f.Upstream.Unsubscribe(s)
+	}
+}
+
+// SubscribeAll asks for a channel.
+func (f *fan) SubscribeAll(ch market.Channel) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.all[ch]++; f.all[ch] > 1 {
+		return nil
+	}
+	return f.Upstream.SubscribeAll(ch)
+}
+
+// UnsubscribeAll ends one SubscribeAll.
+func (f *fan) UnsubscribeAll(ch market.Channel) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.all[ch]--; f.all[ch] == 0 {
+		f.Upstream.UnsubscribeAll(ch)
+	}
+}

@@ -1,0 +1,59 @@
+package stream
+
+import "net/http"
+
+// guarded puts in front of a page what the stream has in front of an upgrade: its turn, the
+// token, and which origins' scripts may read the answer.
+func (n *Node) guarded(serve func(http.ResponseWriter, *http.Request, *rights)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		n.shareWith(w, r)
+		if !awaitTurn(r.Context(), n.handshakes) {
+			busy("too many requests", 2).write(w)
+			return
+		}
+		g, no := n.authorize(r)
+		if n.gate != nil && g == nil && no == nil {
+			no = unauthorized("a token is required", "Bearer")
+		}
+		switch {
+		case no != nil:
+			no.write(w)
+		case g == nil:
+			serve(w, r, nil)
+		default:
+			serve(w, r, &rights{gate: n.gate, grant: g})
+		}
+	}
+}
+
+// preflight answers a browser that asks before it sends a token to another origin.
+func (n *Node) preflight(w http.ResponseWriter, r *http.Request) {
+	if n.shareWith(w, r) {
+		h := w.Header()
+		h.Set("Access-Control-Allow-Methods", "GET")
+		h.Set("Access-Control-Allow-Headers", "Authorization")
+		h.Set("Access-Control-Max-Age", "600")
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// shareWith lets the request's origin read the answer if it is one that may connect. Cookies
+// are no business of ours: credentials are not allowed.
+func (n *Node) shareWith(w http.ResponseWriter, r *http.Request) bool {
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Add("Vary", "Origin")
+	origin := r.Header.Get("Origin")
+	if origin == "" || !checkOrigin(r, n.cfg.AllowedOrigins) {
+		return false
+	}
+	h.Set("Access-Control-Allow-Origin", origin)
+	return true
+}
+
+func (no *refusal) write(w http.ResponseWriter) {
+	for name, values := range no.header {
+		w.Header()[name] = values
+	}
+	http.Error(w, no.reason, no.status)
+}
