@@ -272,7 +272,7 @@ func TestAuthTimeout(t *testing.T) {
 
 func TestTokenThatRunsOut(t *testing.T) {
 	g := newGuardedRig(t, stream.Config{})
-	soon := func() string { return token(t, `{}`, "exp", time.Now().Add(2*time.Second).Unix()) }
+	soon := func() string { return token(t, `{}`, "exp", time.Now().Add(4*time.Second).Unix()) }
 	one, other, renewed := g.enter(soon()), g.dial(codec.JSON), g.enter(soon())
 	other.mustAuthenticate(soon())
 	renewed.mustAuthenticate(token(t, `{}`))
