@@ -24,8 +24,16 @@ web: web/node_modules/.package-lock.json ## build the page into web/dist
 web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 	cd web && npm ci --no-audit --no-fund
 
+clients/typescript/node_modules/.package-lock.json: clients/typescript/package.json clients/typescript/package-lock.json
+	cd clients/typescript && npm ci --no-audit --no-fund
+
+.PHONY: client
+client: clients/typescript/node_modules/.package-lock.json ## build the TypeScript client
+	cd clients/typescript && npm run --silent build
+
 .PHONY: test
-test: web chromium ## every test, with the race detector; installs what it lacks on Debian
+test: web client chromium ## every test, with the race detector; installs what it lacks on Debian
+	cd clients/typescript && npm run --silent check && npm test --silent
 	cd web && npm run --silent check && npm test --silent
 	$(GO) test -race -tags browser -timeout 20m ./...
 
@@ -56,5 +64,5 @@ bench: ## run every microbenchmark once
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf bin web/node_modules web/shots
+	rm -rf bin web/node_modules web/shots clients/typescript/node_modules clients/typescript/dist
 	find web/dist -mindepth 1 ! -name .keep -delete
