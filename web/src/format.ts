@@ -6,6 +6,14 @@ const locale = "en-US";
 const decimalsMax = 10;
 const none = "–";
 
+const compact = new Intl.NumberFormat(locale, { notation: "compact", maximumSignificantDigits: 4 });
+const clock = new Intl.DateTimeFormat("en-GB", {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  fractionalSecondDigits: 3,
+});
+
 const formats = new Map<string, Intl.NumberFormat>();
 
 // Kept, because making one costs more than using it a hundred times.
@@ -57,6 +65,28 @@ export function formatAge(seconds: number | undefined): string {
 
 export function formatCount(n: number): string {
   return fixed(0, 0).format(n);
+}
+
+/** A volume with at most four digits: its size is what matters. */
+export function formatVolume(volume: number | undefined): string {
+  return volume ? compact.format(volume) : none;
+}
+
+/** A time of day with milliseconds, on the reader's own clock. */
+export function formatClock(unixMs: number): string {
+  return clock.format(unixMs);
+}
+
+/** Milliseconds, with a fraction only where it says something. */
+export function formatMs(ms: number | undefined): string {
+  if (ms === undefined) return none;
+  return `${Math.abs(ms) < 10 ? fixed(1, 1).format(ms) : formatCount(ms)} ms`;
+}
+
+export function formatBytes(bytes: number): string {
+  if (bytes < 1000) return `${formatCount(bytes)} B`;
+  if (bytes < 1e6) return `${fixed(0, bytes < 1e4 ? 1 : 0).format(bytes / 1e3)} kB`;
+  return `${fixed(1, 1).format(bytes / 1e6)} MB`;
 }
 
 /**

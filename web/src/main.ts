@@ -1,119 +1,166 @@
-// The watchlist page: wires the link, the session and the view together, and paints once a frame.
+// The page: asks its engine for a frame, paints it, and passes on what the reader does. What moves is
+// written in one place, once per animation frame.
 
+import type { DeliveryOptions, State } from "tickcast";
 import { readSymbols, writeSymbols } from "./address";
-import { formatCount, formatMissed } from "./format";
-import { Link, type LinkState } from "./link";
-import type { StreamEvent } from "./protocol";
-import { Session } from "./session";
-import { View } from "./view";
-import type { Row } from "./watchlist";
+import { formatBytes, formatCount } from "./format";
+import type { BoardView, Frame, ToEngine } from "./messages";
+import { Samples } from "./samples";
+import { Banner, troubleOf } from "./ui/banner";
+import { Chart } from "./ui/chart";
+import { DetailView } from "./ui/detail";
+import { byId, Choice, setAttribute, setData, setHidden, setText } from "./ui/dom";
+import { LinkView } from "./ui/link";
+import { Table } from "./ui/table";
+import { Theme } from "./ui/theme";
 
-const defaultSymbols = 30;
-const tickMs = 1000;
-const listWithinMs = 10_000;
-
-const dirty = new Set<Row>();
-let framed = false;
-let state: LinkState = { kind: "connecting" };
-let listed = false; // the URL, the reader or the node has settled which symbols to show
-let listing = false;
-let listFault = "";
-let rate = { events: 0, at: performance.now(), text: "" };
-
-const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-const link = new Link(`${scheme}//${location.host}/v1/stream`, { stateChanged, received });
-const session = new Session((request) => link.send(request));
-const view = new View(add, remove);
+const engine = new Worker(new URL("./engine/worker.ts", import.meta.url), { type: "module" });
+const tell = (message: ToEngine) => engine.postMessage(message);
 
 const asked = readSymbols(location.search);
-if (asked) {
-  listed = true;
-  show(asked);
-}
-link.start();
-setTimeout(tick, tickMs);
+let scope: BoardView["scope"] = asked ? "starred" : "all";
+let starred = asked ?? stored();
+let seconds = 1;
+let selected = "";
+let slow = false;
+let frame: Frame | undefined;
+let framed = false;
+const toScreen = new Samples();
 
-function stateChanged(next: LinkState): void {
-  if (state.kind === "live") session.closed();
-  state = next;
-  if (next.kind === "live") {
-    session.opened();
-    void list();
+const query = byId("query") as HTMLInputElement;
+const interval = byId("interval") as HTMLSelectElement;
+const policy = byId("policy") as HTMLSelectElement;
+const table = new Table({ viewChanged, select, star });
+const detail = new DetailView();
+const chart = new Chart(byId("chart"));
+const link = new LinkView();
+const banner = new Banner(
+  () => tell({ do: "retry" }),
+  (token) => tell({ do: "token", token }),
+);
+new Theme(() => chart.dress());
+const scopes = new Choice(byId("scope"), (value) => enter(value as BoardView["scope"]));
+new Choice(byId("seconds"), (value) => {
+  seconds = Number(value);
+  tell({ do: "select", symbol: selected, seconds });
+});
+const tabs = new Choice(byId("tabs"), open);
+
+engine.onmessage = ({ data }: MessageEvent<Frame>) => {
+  frame = data;
+  schedule();
+};
+interval.addEventListener("change", deliver);
+policy.addEventListener("change", deliver);
+byId("slow").addEventListener("click", () => tell({ do: "slow", on: !slow }));
+byId("drop").addEventListener("click", () => tell({ do: "drop" }));
+query.addEventListener("input", () => {
+  byId("scroll").scrollTop = 0;
+  viewChanged();
+});
+byId("find").addEventListener("submit", (submit) => {
+  submit.preventDefault();
+  found();
+});
+document.addEventListener("keydown", (key) => {
+  const typing = key.target instanceof HTMLInputElement || key.target instanceof HTMLSelectElement;
+  if (key.key === "/" && !typing) {
+    key.preventDefault();
+    open("watch");
+    query.focus();
+  } else if (key.key === "Escape" && key.target === query) {
+    query.value = "";
+    viewChanged();
+    byId("scroll").focus();
   }
+});
+addEventListener("online", () => tell({ do: "retry" }));
+addEventListener("offline", schedule);
+
+scopes.set(scope);
+const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+const url = `${scheme}//${location.host}/v1/stream`;
+tell({ do: "open", url, starred, view: view(), delivery: delivery() });
+tell({ do: "frame" });
+
+function view(): BoardView {
+  return { scope, query: query.value, sort: table.sort, ...table.range() };
+}
+
+function viewChanged(): void {
+  tell({ do: "view", view: view() });
+}
+
+function delivery(): DeliveryOptions {
+  return {
+    intervalMs: Number(interval.value),
+    ...(policy.value !== "" && { policy: { trade: policy.value as "drop_oldest" } }),
+  };
+}
+
+function deliver(): void {
+  tell({ do: "deliver", delivery: delivery() });
+}
+
+function select(symbol: string): void {
+  if (symbol === selected) return open("chart");
+  selected = symbol;
+  tell({ do: "select", symbol, seconds });
   schedule();
 }
 
-function received(events: StreamEvent[]): void {
-  for (const row of session.receive(events, performance.now())) dirty.add(row);
-  schedule();
-}
-
-function add(symbol: string): void {
-  show([symbol]);
-  keep();
-  view.reveal(symbol);
-}
-
-function remove(symbol: string): void {
-  const row = session.list.rows.get(symbol);
-  if (row) dirty.delete(row);
-  session.remove(symbol);
-  view.removeRow(symbol);
+function star(symbol: string, on: boolean): void {
+  starred = on ? [...starred, symbol] : starred.filter((name) => name !== symbol);
+  tell({ do: "star", symbol, on });
   keep();
 }
 
-function show(symbols: string[]): void {
-  session.add(symbols);
-  for (const symbol of symbols) {
-    const row = session.list.rows.get(symbol);
-    if (row) view.paintRow(row, performance.now());
+function enter(next: BoardView["scope"]): void {
+  scope = next;
+  scopes.set(scope);
+  byId("scroll").scrollTop = 0;
+  viewChanged();
+  keep();
+}
+
+/** The part of the page that a small screen shows. */
+function open(tab: string): void {
+  tabs.set(tab);
+  setData(document.body, "tab", tab);
+}
+
+/** Enter in the search: opens what it found, or watches a name that nobody knows yet. */
+function found(): void {
+  const name = query.value.trim();
+  if (name === "") return;
+  const rows = frame?.rows ?? [];
+  const row = rows.find(({ symbol }) => symbol.toUpperCase() === name.toUpperCase()) ?? rows[0];
+  const symbol = row?.symbol ?? name;
+  if (scope === "starred" || !row) {
+    if (!starred.includes(symbol)) star(symbol, true);
+    enter("starred");
   }
+  query.value = "";
+  viewChanged();
+  select(symbol);
 }
 
-/** The reader has changed the list: from now on it is theirs. */
+/** The list is the reader's own: it stays in the address, to be passed on, and in this browser. */
 function keep(): void {
-  listed = true;
-  history.replaceState(null, "", writeSymbols(session.list.rows.keys()));
+  localStorage.setItem("starred", JSON.stringify(starred));
+  history.replaceState(null, "", scope === "starred" ? writeSymbols(starred) : location.pathname);
 }
 
-/**
- * Without a choice of the reader's own: the first symbols that the node knows. One that has just
- * started learns them bit by bit, so it is asked until it names enough, or no more than before.
- */
-async function list(): Promise<void> {
-  if (listed || listing) return;
-  listing = true;
+function stored(): string[] {
   try {
-    const response = await fetch("/v1/symbols", { signal: AbortSignal.timeout(listWithinMs) });
-    if (!response.ok) throw new Error(`HTTP ${response.status}`);
-    const known = ((await response.json()) as { symbol: string }[]).map((k) => k.symbol);
-    if (listed) return; // the reader was faster
-    listFault = known.length === 0 ? "the node knows no symbols yet" : "";
-    const rows = session.list.rows;
-    const more = known.filter((s) => !rows.has(s)).slice(0, defaultSymbols - rows.size);
-    show(more);
-    listed = rows.size >= defaultSymbols || (known.length > 0 && more.length === 0);
-  } catch (error) {
-    listFault = `no list of symbols: ${String(error)}`;
-  } finally {
-    listing = false;
+    const list: unknown = JSON.parse(localStorage.getItem("starred") ?? "[]");
+    return Array.isArray(list) ? list.filter((name) => typeof name === "string") : [];
+  } catch {
+    return [];
   }
-  schedule();
 }
 
-/** Ages and rates move on without events. */
-function tick(): void {
-  const now = performance.now();
-  const events = session.list.events;
-  const perSecond = ((events - rate.events) / (now - rate.at)) * 1000;
-  rate = { events, at: now, text: `${formatCount(perSecond)} events/s` };
-  if (state.kind === "live") void list();
-  for (const row of session.list.rows.values()) dirty.add(row);
-  schedule();
-  setTimeout(tick, tickMs); // an interval would catch up after a stall, with rates over no time
-}
-
-// A hidden page gets no frames: the set then holds each row at most once until it is seen again.
+// A hidden page gets no animation frames, and so asks for no frames of the engine's either.
 function schedule(): void {
   if (framed) return;
   framed = true;
@@ -122,28 +169,42 @@ function schedule(): void {
 
 function paint(): void {
   framed = false;
-  const now = performance.now();
-  for (const row of dirty) view.paintRow(row, now);
-  dirty.clear();
-  view.paintStatus({ state: state.kind, detail: detail(now), facts: facts() });
-}
-
-function detail(now: number): string {
-  switch (state.kind) {
-    case "connecting":
-      return "";
-    case "live":
-      return session.refused || (listed ? "" : listFault);
-    case "reconnecting": {
-      const seconds = Math.ceil((state.at - now) / 1000);
-      return `${seconds > 0 ? `in ${seconds} s` : "now"}: ${state.why}`;
-    }
+  const next = frame;
+  if (!next) return;
+  if (selected === "" && next.rows[0]) select(next.rows[0].symbol);
+  const { state } = next.status;
+  slow = next.status.slow;
+  setData(document.body, "state", wordOf(state));
+  setText(byId("state"), wordOf(state));
+  setText(byId("where"), "hello" in state ? `${state.hello.node} · ${state.hello.session}` : "");
+  const { eventsPerSecond, bytesPerSecond } = next.quality;
+  setText(byId("pulse"), `${formatCount(eventsPerSecond)} events/s · ${formatBytes(bytesPerSecond)}/s`);
+  setText(byId("total"), formatCount(next.total));
+  setAttribute(byId("slow"), "aria-pressed", String(slow));
+  banner.paint(troubleOf(next.status, navigator.onLine, Date.now()));
+  table.paint(next, selected);
+  const nothing = emptiness(next);
+  setHidden(byId("empty"), nothing === "");
+  setText(byId("empty"), nothing);
+  if (next.detail?.row.symbol === selected) {
+    detail.paint(next.detail);
+    chart.paint(next.detail);
   }
+  link.paint(next.quality, toScreen.read());
+  link.tell(next.notices);
+  if (next.readAt > 0) toScreen.add(performance.timeOrigin + performance.now() - next.readAt);
+  frame = { ...next, notices: [], readAt: 0, detail: undefined }; // painted once
+  tell({ do: "frame" });
 }
 
-function facts(): string {
-  const { gaps, missed } = session.list;
-  const where = state.kind === "live" ? [`node ${state.hello.node}`, `session ${state.hello.session}`] : [];
-  const lost = [`gaps: ${formatCount(gaps)}`, `trades missed: ${formatMissed(missed)}`];
-  return [...where, rate.text, ...lost].filter((fact) => fact !== "").join(" · ");
+function wordOf(state: State): string {
+  return state.kind === "waiting" ? "reconnecting" : state.kind;
+}
+
+function emptiness({ total, status }: Frame): string {
+  if (total > 0) return "";
+  const name = query.value.trim();
+  if (name !== "") return `No symbol has “${name}” in its name. Enter watches it all the same.`;
+  if (scope === "starred") return "Nothing is starred yet: search for a symbol, or star some under All.";
+  return status.state.kind === "live" ? "Waiting for the first symbols." : "Nothing to show yet.";
 }

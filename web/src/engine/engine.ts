@@ -1,0 +1,354 @@
+// All of the dashboard that is not seen: the client, what it knows of each symbol, and what it measured.
+
+import {
+  Code,
+  connect,
+  type Client,
+  type DeliveryOptions,
+  type MarketEvent,
+  type State,
+  type Subscription,
+} from "tickcast";
+import { formatCount } from "../format";
+import type { BoardView, Detail, Frame, Notice, Quality, Status, ToEngine } from "../messages";
+import { Board } from "./board";
+import { Book } from "./book";
+import { Meter } from "./meter";
+import { Sales } from "./sales";
+
+const statsEveryMs = 1_000;
+const pingEveryMs = 2_000;
+const measureEveryMs = 500;
+const freshMs = 10_000;
+// Ages move on where nothing else does.
+const quietFrameMs = 500;
+// A resumed stream has sent what it owed by then.
+const caughtUpMs = 1_000;
+const stallMs = 2_000;
+const listAgainMs = 5_000;
+
+/** How a connection came back after another. */
+interface Comeback {
+  lostAt: number;
+  liveAt: number;
+  missedBefore: number;
+  /** Trades that happened before it was back. */
+  owed: number;
+}
+
+export class Engine {
+  private readonly book = new Book();
+  private readonly board: Board;
+  private readonly meter = new Meter();
+  private readonly sales = new Sales();
+  private client: Client | undefined;
+  private ticks: Subscription<"trade" | "quote"> | undefined;
+  private bars: Subscription<"bar"> | undefined;
+  private token: string | undefined;
+
+  private selected = "";
+  private seconds = 1;
+  private candlesSent: { version: number; last: number } | undefined;
+
+  private waiting = false; // a frame was asked for, and had nothing new to show
+  private changed = true;
+  private frameAt = 0;
+  private readAt = 0; // when the batch under way was read; 0 between two
+  private newest = 0;
+
+  private notices: Notice[] = [];
+  private lastNotice = 0;
+  private quality: Quality;
+  private measuredAt = 0;
+  private noFeed = false;
+  private slow = false;
+  private endedWith: number | undefined;
+  private live = false;
+  private lostAt: number | undefined; // when the last live connection ended, until the next
+  private comeback: Comeback | undefined;
+  private pricedAt: number | undefined;
+
+  constructor(
+    private readonly say: (frame: Frame) => void,
+    private readonly url: string,
+    starred: string[],
+    private view: BoardView,
+    private delivery: DeliveryOptions,
+  ) {
+    this.board = new Board(this.book, starred);
+    this.quality = this.measure();
+    this.open();
+    setInterval(() => void this.ping(), pingEveryMs);
+    setInterval(() => this.tick(), quietFrameMs);
+  }
+
+  handle(message: Exclude<ToEngine, { do: "open" }>): void {
+    switch (message.do) {
+      case "frame":
+        this.waiting = true;
+        this.flush();
+        return;
+      case "view":
+        this.show(message.view);
+        break;
+      case "select":
+        this.select(message.symbol, message.seconds);
+        break;
+      case "star":
+        this.star(message.symbol, message.on);
+        break;
+      case "deliver":
+        this.delivery = message.delivery;
+        this.ticks?.update(message.delivery);
+        break;
+      case "token":
+        this.token = message.token;
+        this.client?.close();
+        this.open();
+        break;
+      case "slow":
+        if (message.on && !this.slow) setTimeout(() => this.stall(), 0);
+        this.slow = message.on;
+        this.notice(message.on ? "Reading slowly, on purpose" : "Reading at full speed again", "plain");
+        break;
+      case "drop":
+        this.notice("Link dropped, on purpose", "plain");
+        this.client?.reconnect();
+        break;
+      case "retry":
+        if (this.client?.state.kind === "waiting") this.client.reconnect();
+        break;
+    }
+    this.changed = true;
+    this.flush();
+  }
+
+  private open(): void {
+    const client = connect(this.url, {
+      statsEveryMs,
+      ...(this.token !== undefined && { token: this.token }),
+    });
+    this.client = client;
+    client.on("state", (state) => this.stateChanged(state));
+    client.on("stat", (stat) => this.meter.told(stat));
+    client.on("refused", (error) => this.notice(`Refused: ${error.message} (${error.code})`, "bad"));
+    client.on("batch", ({ events, bytes }) => {
+      this.meter.batch(events, bytes);
+      this.readAt = 0;
+      this.flush();
+    });
+    this.subscribe();
+    const { selected } = this;
+    this.bars = undefined;
+    this.selected = "";
+    if (selected !== "") this.select(selected, this.seconds);
+  }
+
+  private subscribe(): void {
+    this.ticks?.close();
+    const symbols = this.view.scope === "all" ? "*" : [...this.board.starred];
+    this.ticks = this.client?.subscribe(
+      { channels: ["trade", "quote"], symbols, ...this.delivery },
+      (event) => this.heard(event),
+    );
+  }
+
+  private heard(event: MarketEvent): void {
+    this.changed = true;
+    if (event.kind === "rejected" && event.symbol === "*") {
+      this.noFeed = event.code === Code.noUpstream;
+      return;
+    }
+    const now = (this.readAt ||= performance.now());
+    this.book.apply(event, now);
+    if (event.kind === "rejected") this.noFeed ||= event.code === Code.noUpstream;
+    else this.noFeed = false;
+    if (event.symbol === this.selected) this.sales.add(event, wall(now));
+    if (event.kind !== "trade" && event.kind !== "quote") return;
+    this.pricedAt = now;
+    this.newest = now;
+    const { comeback } = this;
+    const timeMs = Number(event.time) / 1e6;
+    if (!comeback) this.meter.event(timeMs, wall(now));
+    else if (event.kind === "trade" && timeMs < wall(comeback.liveAt) + this.meter.ahead()) comeback.owed++;
+  }
+
+  private stateChanged(state: State): void {
+    const now = performance.now();
+    this.changed = true;
+    if (state.kind !== "live") {
+      if (this.live) this.lostAt = now;
+      this.live = false;
+      this.meter.ended();
+      if (state.kind !== "waiting") return this.flush();
+      this.notice(`Connection lost: ${state.why}`, "bad");
+      this.endedWith = state.code;
+      if (state.code === Code.slowConsumer) this.slow = false;
+      return this.flush();
+    }
+    this.live = true;
+    const { node } = state.hello;
+    if (this.lostAt === undefined) {
+      this.notice(`Connected to ${node}`, "good");
+    } else {
+      this.comeback = { lostAt: this.lostAt, liveAt: now, missedBefore: this.book.missed, owed: 0 };
+      setTimeout(() => this.cameBack(node), caughtUpMs);
+    }
+    this.lostAt = this.endedWith = undefined;
+    void this.ping();
+    void this.list();
+    this.flush();
+  }
+
+  private cameBack(node: string): void {
+    const { comeback } = this;
+    if (!comeback) return;
+    this.comeback = undefined;
+    const missed = this.book.missed - comeback.missedBefore;
+    const after = formatCount(comeback.liveAt - comeback.lostAt);
+    const owed = `${formatCount(comeback.owed)} trades caught up with`;
+    const text = `Resumed on ${node} after ${after} ms: ${owed}, ${missed === 0 ? "none" : `up to ${formatCount(missed)}`} missed`;
+    this.notice(text, missed === 0 ? "good" : "bad");
+    this.changed = true;
+  }
+
+  private select(symbol: string, seconds: number): void {
+    this.candlesSent = undefined;
+    this.seconds = seconds;
+    if (symbol === this.selected) return;
+    this.selected = symbol;
+    this.sales.clear();
+    this.bars?.close();
+    this.bars = this.client?.subscribe(
+      { channels: ["bar"], symbols: [symbol] },
+      {
+        bar: (bar) => this.book.row(symbol).candles.bar(bar),
+        snapshot: ({ last }) => last && this.book.row(symbol).candles.bar(last),
+      },
+    );
+  }
+
+  private star(symbol: string, on: boolean): void {
+    if (on) this.board.starred.add(symbol);
+    else this.board.starred.delete(symbol);
+    if (this.view.scope !== "starred") return;
+    if (on) this.ticks?.add([symbol]);
+    else this.ticks?.remove([symbol]);
+  }
+
+  private show(view: BoardView): void {
+    const { scope } = this.view;
+    this.view = view;
+    if (view.scope !== scope) this.subscribe();
+  }
+
+  private flush(): void {
+    if (!this.waiting || !this.changed) return;
+    this.waiting = this.changed = false;
+    const now = performance.now();
+    this.frameAt = now;
+    if (now - this.measuredAt >= measureEveryMs) this.quality = this.measure();
+    this.say({
+      say: "frame",
+      ...this.board.window(this.view, now),
+      detail: this.selected === "" ? undefined : this.detail(now),
+      status: this.status(now),
+      quality: this.quality,
+      notices: this.notices.splice(0),
+      starred: [...this.board.starred],
+      readAt: this.newest && wall(this.newest),
+      events: this.meter.events,
+    });
+    this.newest = 0;
+  }
+
+  private detail(now: number): Detail {
+    const row = this.book.row(this.selected);
+    const { candles } = row;
+    const sent = this.candlesSent;
+    const list = sent?.version === candles.version ? [] : candles.fold(this.seconds, sent?.last ?? 0);
+    this.candlesSent = { version: candles.version, last: list.at(-1)?.time ?? sent?.last ?? 0 };
+    return {
+      row: this.board.view(row, now),
+      bidSize: row.bidSize,
+      askSize: row.askSize,
+      high: row.high,
+      low: row.low,
+      sales: this.sales.newest(),
+      candles: { all: sent === undefined, list },
+    };
+  }
+
+  private status(now: number): Status {
+    return {
+      state: this.client!.state,
+      noFeed: this.noFeed,
+      silentSeconds: this.pricedAt === undefined ? undefined : Math.floor((now - this.pricedAt) / 1000),
+      slow: this.slow,
+      endedWith: this.endedWith,
+    };
+  }
+
+  private measure(): Quality {
+    const now = performance.now();
+    this.measuredAt = now;
+    let fresh = 0;
+    let streams = 0;
+    for (const { heardAt } of this.book.rows.values()) {
+      if (heardAt === undefined) continue;
+      streams++;
+      if (now - heardAt < freshMs) fresh++;
+    }
+    return { ...this.meter.read(now), gaps: this.book.gaps, missed: this.book.missed, fresh, streams };
+  }
+
+  private tick(): void {
+    if (performance.now() - this.frameAt >= quietFrameMs - 50) this.changed = true;
+    this.flush();
+  }
+
+  private async ping(): Promise<void> {
+    try {
+      const pong = await this.client!.ping();
+      this.meter.pong(pong.roundTripMs, Number(pong.serverTime) / 1e6, wall(performance.now()));
+    } catch {
+      // Not connected, or not any more: the state says so.
+    }
+  }
+
+  /** Asks which symbols there are, for the search; a node that has just started learns them bit by bit. */
+  private async list(): Promise<void> {
+    const { client, token } = this;
+    const headers: HeadersInit = token === undefined ? {} : { Authorization: `Bearer ${token}` };
+    let known: string[] = [];
+    try {
+      const response = await fetch("/v1/symbols", { headers, signal: AbortSignal.timeout(listAgainMs) });
+      if (response.ok) known = ((await response.json()) as { symbol: string }[]).map(({ symbol }) => symbol);
+    } catch {
+      // As if it had named none; the connection tells what is wrong.
+    }
+    if (this.client !== client || client?.state.kind !== "live") return;
+    const grew = known.length > this.board.known.length;
+    if (known.length > 0) this.board.known = known;
+    if (grew || known.length === 0) setTimeout(() => void this.list(), listAgainMs);
+  }
+
+  /** Lets little through between two long stops, until it is told otherwise. */
+  private stall(): void {
+    if (!this.slow) return;
+    const end = performance.now() + stallMs;
+    while (performance.now() < end);
+    setTimeout(() => this.stall(), 0);
+  }
+
+  private notice(text: string, tone: Notice["tone"]): void {
+    this.notices.push({ id: ++this.lastNotice, timeMs: Date.now(), text, tone });
+    if (this.notices.length > 100) this.notices.shift(); // a page that is not looked at asks for no frames
+    this.changed = true;
+  }
+}
+
+/** A time of this thread's clock as Unix ms. */
+function wall(now: number): number {
+  return performance.timeOrigin + now;
+}

@@ -1,0 +1,97 @@
+import { formatBytes, formatClock, formatCount, formatMissed, formatMs } from "../format";
+import type { Latency, Notice, Quality } from "../messages";
+import { byId, find, setData, setText } from "./dom";
+
+const noticesMax = 50;
+
+const hops = ["upstream", "network", "screen"] as const;
+
+const names = {
+  upstream: [
+    "Venue to node",
+    "from the event's own time to the node's sending: venue, feed, NATS and batching",
+  ],
+  queue: ["Waiting in the node", "how long the oldest event waited for this client, as the node last told"],
+  network: ["Network", "half of the way to the node and back"],
+  screen: ["To the screen", "from reading to painting, in this browser"],
+  events: ["Events", "trades, quotes and all else, a second"],
+  messages: ["Messages", "WebSocket messages a second"],
+  bytes: ["Data", "bytes a second, before decoding"],
+  fresh: ["Symbols with news", "in the last ten seconds"],
+  gaps: ["Gaps", "ranges of events that did not come"],
+  missed: ["Trades missed", "numbers in those gaps"],
+  conflated: ["Conflated", "quotes and bars that a newer one replaced in the node"],
+  aggregated: ["Summed up", "trades that came as part of a sum"],
+  dropped: ["Dropped", "events that the node gave up for this client"],
+  pending: ["Node holds", "bytes that wait in the node for this client"],
+} as const;
+type Name = keyof typeof names;
+
+/** How good the connection is, and what happened to it. */
+export class LinkView {
+  private readonly cells = {} as Record<Name, HTMLElement>;
+  private readonly log = byId("log");
+
+  constructor() {
+    const list = byId("quality");
+    for (const [name, [label, title]] of Object.entries(names)) {
+      const pair = document.createElement("div");
+      pair.dataset["name"] = name;
+      pair.title = title;
+      const term = document.createElement("dt");
+      term.textContent = label;
+      const value = document.createElement("dd");
+      pair.append(term, value);
+      list.append(pair);
+      this.cells[name as Name] = value;
+    }
+  }
+
+  paint(q: Quality, screen: Latency | undefined): void {
+    const { cells } = this;
+    setText(cells.upstream, spread(q.upstream));
+    setText(cells.queue, formatMs(q.queueMs));
+    setText(cells.network, formatMs(q.network));
+    setText(cells.screen, spread(screen));
+    setText(cells.events, `${formatCount(q.eventsPerSecond)}/s`);
+    setText(cells.messages, `${formatCount(q.messagesPerSecond)}/s`);
+    setText(cells.bytes, `${formatBytes(q.bytesPerSecond)}/s`);
+    setText(cells.fresh, `${formatCount(q.fresh)} of ${formatCount(q.streams)}`);
+    setText(cells.gaps, formatCount(q.gaps));
+    setText(cells.missed, formatMissed(q.missed));
+    setText(cells.conflated, formatCount(q.conflated));
+    setText(cells.aggregated, formatCount(q.aggregated));
+    setText(cells.dropped, formatCount(q.dropped));
+    setText(cells.pending, formatBytes(q.pendingBytes));
+    setData(cells.pending.parentElement!, "bad", String(q.slow));
+    for (const name of ["gaps", "missed", "dropped"] as const) {
+      setData(cells[name].parentElement!, "bad", String(q[name] > 0));
+    }
+
+    const ms = { upstream: q.upstream?.median ?? 0, network: q.network ?? 0, screen: screen?.median ?? 0 };
+    for (const hop of hops) {
+      const part = find(`.path [data-hop=${hop}]`, HTMLElement);
+      // A hop too short to see still has its place.
+      part.style.flexGrow = String(
+        Math.max(0.02, ms[hop] / Math.max(0.001, ms.upstream + ms.network + ms.screen)),
+      );
+    }
+  }
+
+  /** Adds what happened, the newest first. */
+  tell(notices: readonly Notice[]): void {
+    for (const { timeMs, text, tone } of notices) {
+      const line = document.createElement("li");
+      line.dataset["tone"] = tone;
+      const time = document.createElement("time");
+      time.textContent = formatClock(timeMs).slice(0, 8);
+      line.append(time, " ", text);
+      this.log.prepend(line);
+    }
+    while (this.log.children.length > noticesMax) this.log.lastElementChild?.remove();
+  }
+}
+
+function spread(latency: Latency | undefined): string {
+  return latency ? `${formatMs(latency.median)}, p99 ${formatMs(latency.p99)}` : "–";
+}

@@ -1,0 +1,205 @@
+import { formatAge, formatChange, formatMissed, formatPrice, formatRejection, formatVolume } from "../format";
+import type { Frame, RowView, SortKey } from "../messages";
+import { byId, find, setAttribute, setData, setText } from "./dom";
+
+const fields = ["last", "change", "bid", "ask", "volume", "age"] as const;
+type Field = (typeof fields)[number];
+
+// Rows beyond the edges, so that a quick hand finds them there.
+const overscan = 8;
+// After so long without news a price is told to be old.
+const staleSeconds = 10;
+
+interface Line {
+  tr: HTMLTableRowElement;
+  star: HTMLButtonElement;
+  name: HTMLElement;
+  note: HTMLElement;
+  cells: Record<Field, HTMLTableCellElement>;
+  moves: number;
+}
+
+export interface TableOwner {
+  /** Other rows are on the screen, or should be in another order. */
+  viewChanged(): void;
+  select(symbol: string): void;
+  star(symbol: string, on: boolean): void;
+}
+
+/** The watchlist: as many lines as fit the screen, whatever the number of symbols. */
+export class Table {
+  sort: { key: SortKey; descending: boolean } = { key: "symbol", descending: false };
+  private readonly scroll = byId("scroll");
+  private readonly grid = byId("grid");
+  private readonly body = find("#rows", HTMLTableSectionElement);
+  private readonly above = byId("above");
+  private readonly below = byId("below");
+  private readonly lines: Line[] = [];
+  private frame: Pick<Frame, "rows" | "from" | "total"> = { rows: [], from: 0, total: 0 };
+  private selected = "";
+  private edge: "first" | "last" | undefined; // to select once it is on the screen
+  private lineHeight = 30;
+
+  constructor(private readonly owner: TableOwner) {
+    this.scroll.addEventListener("scroll", () => owner.viewChanged(), { passive: true });
+    new ResizeObserver(() => owner.viewChanged()).observe(this.scroll);
+    this.scroll.addEventListener("keydown", (key) => this.key(key));
+    this.body.addEventListener("click", (click) => this.click(click.target as Element));
+    for (const head of this.grid.querySelectorAll<HTMLElement>("th[data-sort]")) {
+      head.addEventListener("click", () => this.sortBy(head.dataset["sort"] as SortKey));
+    }
+  }
+
+  /** The rows on the screen, and some more at each end. */
+  range(): { from: number; count: number } {
+    const from = Math.max(0, Math.floor(this.scroll.scrollTop / this.lineHeight) - overscan);
+    return { from, count: Math.ceil(this.scroll.clientHeight / this.lineHeight) + 2 * overscan };
+  }
+
+  paint(frame: Pick<Frame, "rows" | "from" | "total">, selected: string): void {
+    this.frame = frame;
+    this.selected = selected;
+    while (this.lines.length < frame.rows.length) this.addLine();
+    while (this.lines.length > frame.rows.length) this.lines.pop()!.tr.remove();
+    for (const [i, row] of frame.rows.entries()) this.paintLine(this.lines[i]!, row, frame.from + i);
+    const height = this.lines[0]?.tr.offsetHeight;
+    if (height) this.lineHeight = height;
+    setHeight(this.above, frame.from * this.lineHeight);
+    setHeight(this.below, (frame.total - frame.from - frame.rows.length) * this.lineHeight);
+    setAttribute(this.grid, "aria-rowcount", String(frame.total + 1));
+    this.selectEdge();
+  }
+
+  private paintLine(line: Line, row: RowView, index: number): void {
+    const { tr, cells } = line;
+    const other = tr.dataset["symbol"] !== row.symbol;
+    if (other) {
+      setData(tr, "symbol", row.symbol);
+      setText(line.name, row.symbol);
+      tr.removeAttribute("data-flash");
+    } else if (line.moves !== row.moves) {
+      // Two names for each flash: a name that changes begins the animation anew, without a layout.
+      setData(tr, "flash", `${row.up ? "up" : "down"}-${row.moves & 1}`);
+    }
+    line.moves = row.moves;
+    const selected = row.symbol === this.selected;
+    setAttribute(tr, "aria-selected", String(selected));
+    if (selected) setAttribute(this.scroll, "aria-activedescendant", tr.id);
+    setAttribute(tr, "aria-rowindex", String(index + 2));
+    setAttribute(line.star, "aria-pressed", String(row.starred));
+    setAttribute(line.star, "aria-label", `Star ${row.symbol}`);
+    setText(line.note, noteOf(row));
+    const change = formatChange(row.change);
+    setData(tr, "moved", change.startsWith("+") ? "up" : change.startsWith("-") ? "down" : "flat");
+    setData(tr, "stale", String((row.ageSeconds ?? 0) >= staleSeconds));
+    setCell(cells.last, row.last, formatPrice(row.last, row.decimals));
+    setCell(cells.change, row.change, change);
+    setCell(cells.bid, row.bid, formatPrice(row.bid, row.decimals));
+    setCell(cells.ask, row.ask, formatPrice(row.ask, row.decimals));
+    setCell(cells.volume, row.volume, formatVolume(row.volume));
+    setCell(cells.age, row.ageSeconds, formatAge(row.ageSeconds));
+  }
+
+  private addLine(): void {
+    const tr = document.createElement("tr");
+    tr.id = `row-${this.lines.length}`;
+    const star = document.createElement("button");
+    star.type = "button";
+    star.tabIndex = -1; // the key s does it; a tab stop per row would be thousands
+    star.textContent = "★";
+    tr.insertCell().append(star);
+    const head = document.createElement("th");
+    head.scope = "row";
+    const name = document.createElement("span");
+    const note = document.createElement("small");
+    note.dataset["field"] = "note";
+    head.append(name, note);
+    tr.append(head);
+    const cells = {} as Line["cells"];
+    for (const field of fields) {
+      cells[field] = tr.insertCell();
+      cells[field].dataset["field"] = field;
+    }
+    this.body.append(tr);
+    this.lines.push({ tr, star, name, note, cells, moves: 0 });
+  }
+
+  private click(target: Element): void {
+    const tr = target.closest("tr");
+    const symbol = tr?.dataset["symbol"];
+    if (symbol === undefined) return;
+    if (target.closest("button")) this.toggleStar(symbol);
+    else this.owner.select(symbol);
+  }
+
+  private toggleStar(symbol: string): void {
+    const row = this.frame.rows.find((row) => row.symbol === symbol);
+    if (row) this.owner.star(symbol, !row.starred);
+  }
+
+  private sortBy(key: SortKey): void {
+    // What a reader looks for in a number is mostly at its upper end.
+    const descending = this.sort.key === key ? !this.sort.descending : key !== "symbol" && key !== "age";
+    this.sort = { key, descending };
+    for (const head of this.grid.querySelectorAll<HTMLElement>("th[data-sort]")) {
+      const sorted =
+        head.dataset["sort"] === key ? (this.sort.descending ? "descending" : "ascending") : "none";
+      setAttribute(head, "aria-sort", sorted);
+    }
+    this.scroll.scrollTop = 0;
+    this.owner.viewChanged();
+  }
+
+  private key(key: KeyboardEvent): void {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[key.key];
+    if (step !== undefined) {
+      const { rows } = this.frame;
+      const at = rows.findIndex((row) => row.symbol === this.selected);
+      const next = at < 0 ? this.firstInSight() : at + step;
+      const row = rows[next];
+      if (row) this.choose(row.symbol, next);
+    } else if (key.key === "Home" || key.key === "End") {
+      this.edge = key.key === "Home" ? "first" : "last";
+      this.scroll.scrollTop = key.key === "Home" ? 0 : this.scroll.scrollHeight;
+      this.selectEdge();
+    } else if (key.key === "s" && this.selected !== "") {
+      this.toggleStar(this.selected);
+    } else {
+      return;
+    }
+    key.preventDefault();
+  }
+
+  private firstInSight(): number {
+    return Math.max(0, Math.ceil(this.scroll.scrollTop / this.lineHeight) - this.frame.from);
+  }
+
+  private selectEdge(): void {
+    const { rows, from, total } = this.frame;
+    const index = this.edge === "first" ? 0 : total - 1;
+    const row = rows[index - from];
+    if (this.edge === undefined || !row) return;
+    this.edge = undefined;
+    this.choose(row.symbol, index - from);
+  }
+
+  private choose(symbol: string, index: number): void {
+    this.lines[index]?.tr.scrollIntoView({ block: "nearest" });
+    this.owner.select(symbol);
+  }
+}
+
+function noteOf(row: RowView): string {
+  if (row.rejected !== undefined) return formatRejection(row.rejected);
+  return row.missed > 0 ? `${formatMissed(row.missed)} missed` : "";
+}
+
+function setCell(cell: HTMLTableCellElement, value: number | undefined, text: string): void {
+  setData(cell, "value", value === undefined ? "" : String(value));
+  setText(cell, text);
+}
+
+function setHeight(element: HTMLElement, height: number): void {
+  const px = `${Math.max(0, height)}px`;
+  if (element.style.height !== px) element.style.height = px;
+}
