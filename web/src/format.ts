@@ -80,6 +80,7 @@ export function formatClock(unixMs: number): string {
 /** Milliseconds, with a fraction only where it says something. */
 export function formatMs(ms: number | undefined): string {
   if (ms === undefined) return none;
+  if (ms >= 10_000) return `${fixed(1, 1).format(ms / 1000)} s`;
   return `${Math.abs(ms) < 10 ? fixed(1, 1).format(ms) : formatCount(ms)} ms`;
 }
 
@@ -95,6 +96,11 @@ export function formatBytes(bytes: number): string {
  */
 export function formatMissed(n: number): string {
   return n === 0 ? "0" : `up to ${formatCount(n)}`;
+}
+
+/** The same where there is no room: the exact count of what a slow client missed, or the most it can be. */
+export function formatMissing(n: number, reason: string): string {
+  return `${reason === "slow" ? "" : "≤ "}${formatCount(n)} missed`;
 }
 
 /** What the page says in the row of a rejected symbol. */

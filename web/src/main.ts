@@ -30,7 +30,7 @@ const toScreen = new Samples();
 const query = byId("query") as HTMLInputElement;
 const interval = byId("interval") as HTMLSelectElement;
 const policy = byId("policy") as HTMLSelectElement;
-const table = new Table({ viewChanged, select, star });
+const table = new Table({ viewChanged, select, open: show, star });
 const detail = new DetailView();
 const chart = new Chart(byId("chart"));
 const link = new LinkView();
@@ -103,10 +103,15 @@ function deliver(): void {
 }
 
 function select(symbol: string): void {
-  if (symbol === selected) return open("chart");
+  if (symbol === selected) return;
   selected = symbol;
   tell({ do: "select", symbol, seconds });
   schedule();
+}
+
+function show(symbol: string): void {
+  select(symbol);
+  open("chart");
 }
 
 function star(symbol: string, on: boolean): void {
@@ -142,7 +147,7 @@ function found(): void {
   }
   query.value = "";
   viewChanged();
-  select(symbol);
+  show(symbol);
 }
 
 /** The list is the reader's own: it stays in the address, to be passed on, and in this browser. */
@@ -177,12 +182,15 @@ function paint(): void {
   setData(document.body, "state", wordOf(state));
   setText(byId("state"), wordOf(state));
   setText(byId("where"), "hello" in state ? `${state.hello.node} · ${state.hello.session}` : "");
-  const { eventsPerSecond, bytesPerSecond } = next.quality;
-  setText(byId("pulse"), `${formatCount(eventsPerSecond)} events/s · ${formatBytes(bytesPerSecond)}/s`);
+  if (next.quality) {
+    const { eventsPerSecond, bytesPerSecond } = next.quality;
+    setText(byId("pulse"), `${formatCount(eventsPerSecond)} events/s · ${formatBytes(bytesPerSecond)}/s`);
+    link.paint(next.quality, toScreen.read());
+  }
   setText(byId("total"), formatCount(next.total));
   setAttribute(byId("slow"), "aria-pressed", String(slow));
   banner.paint(troubleOf(next.status, navigator.onLine, Date.now()));
-  table.paint(next, selected);
+  table.paint(next, selected, performance.now());
   const nothing = emptiness(next);
   setHidden(byId("empty"), nothing === "");
   setText(byId("empty"), nothing);
@@ -190,10 +198,9 @@ function paint(): void {
     detail.paint(next.detail);
     chart.paint(next.detail);
   }
-  link.paint(next.quality, toScreen.read());
   link.tell(next.notices);
   if (next.readAt > 0) toScreen.add(performance.timeOrigin + performance.now() - next.readAt);
-  frame = { ...next, notices: [], readAt: 0, detail: undefined }; // painted once
+  frame = { ...next, notices: [], readAt: 0, quality: undefined, detail: undefined }; // painted once
   tell({ do: "frame" });
 }
 

@@ -83,8 +83,8 @@ export interface Detail {
   low: number | undefined;
   /** The newest sales, newest first. */
   sales: Sale[];
-  /** All candles, or those from the last one on that the page was sent. */
-  candles: { all: boolean; list: Candle[] };
+  /** All candles, or those from the last one on that the page was sent; undefined where none changed. */
+  candles: { all: boolean; list: Candle[] } | undefined;
 }
 
 /** Milliseconds: the middle, and one of a hundred. */
@@ -141,7 +141,8 @@ export interface Frame {
   rows: RowView[];
   detail: Detail | undefined;
   status: Status;
-  quality: Quality;
+  /** Measured anew twice a second; undefined in the frames between. */
+  quality: Quality | undefined;
   /** Those since the last frame. */
   notices: Notice[];
   starred: string[];

@@ -12,13 +12,15 @@ import {
 import { formatCount } from "../format";
 import type { BoardView, Detail, Frame, Notice, Quality, Status, ToEngine } from "../messages";
 import { Board } from "./board";
-import { Book } from "./book";
+import { Book, type Row } from "./book";
 import { Meter } from "./meter";
 import { Sales } from "./sales";
 
 const statsEveryMs = 1_000;
 const pingEveryMs = 2_000;
 const measureEveryMs = 500;
+// A candle is looked at, not read: drawing it more often would cost the prices their frames.
+const candlesEveryMs = 100;
 const freshMs = 10_000;
 // Ages move on where nothing else does.
 const quietFrameMs = 500;
@@ -48,7 +50,7 @@ export class Engine {
 
   private selected = "";
   private seconds = 1;
-  private candlesSent: { version: number; last: number } | undefined;
+  private candlesSent: { version: number; last: number; at: number } | undefined;
 
   private waiting = false; // a frame was asked for, and had nothing new to show
   private changed = true;
@@ -58,8 +60,7 @@ export class Engine {
 
   private notices: Notice[] = [];
   private lastNotice = 0;
-  private quality: Quality;
-  private measuredAt = 0;
+  private measuredAt = -Infinity;
   private noFeed = false;
   private slow = false;
   private endedWith: number | undefined;
@@ -76,7 +77,6 @@ export class Engine {
     private delivery: DeliveryOptions,
   ) {
     this.board = new Board(this.book, starred);
-    this.quality = this.measure();
     this.open();
     setInterval(() => void this.ping(), pingEveryMs);
     setInterval(() => this.tick(), quietFrameMs);
@@ -107,9 +107,12 @@ export class Engine {
         this.open();
         break;
       case "slow":
-        if (message.on && !this.slow) setTimeout(() => this.stall(), 0);
-        this.slow = message.on;
-        this.notice(message.on ? "Reading slowly, on purpose" : "Reading at full speed again", "plain");
+        if (!message.on) this.fullSpeed();
+        else if (!this.slow) {
+          this.slow = true;
+          this.notice("Reading slowly, on purpose", "plain");
+          setTimeout(() => this.stall(), 0);
+        }
         break;
       case "drop":
         this.notice("Link dropped, on purpose", "plain");
@@ -183,7 +186,7 @@ export class Engine {
       if (state.kind !== "waiting") return this.flush();
       this.notice(`Connection lost: ${state.why}`, "bad");
       this.endedWith = state.code;
-      if (state.code === Code.slowConsumer) this.slow = false;
+      this.fullSpeed();
       return this.flush();
     }
     this.live = true;
@@ -247,13 +250,12 @@ export class Engine {
     this.waiting = this.changed = false;
     const now = performance.now();
     this.frameAt = now;
-    if (now - this.measuredAt >= measureEveryMs) this.quality = this.measure();
     this.say({
       say: "frame",
       ...this.board.window(this.view, now),
       detail: this.selected === "" ? undefined : this.detail(now),
       status: this.status(now),
-      quality: this.quality,
+      quality: now - this.measuredAt >= measureEveryMs ? this.measure(now) : undefined,
       notices: this.notices.splice(0),
       starred: [...this.board.starred],
       readAt: this.newest && wall(this.newest),
@@ -264,10 +266,6 @@ export class Engine {
 
   private detail(now: number): Detail {
     const row = this.book.row(this.selected);
-    const { candles } = row;
-    const sent = this.candlesSent;
-    const list = sent?.version === candles.version ? [] : candles.fold(this.seconds, sent?.last ?? 0);
-    this.candlesSent = { version: candles.version, last: list.at(-1)?.time ?? sent?.last ?? 0 };
     return {
       row: this.board.view(row, now),
       bidSize: row.bidSize,
@@ -275,8 +273,16 @@ export class Engine {
       high: row.high,
       low: row.low,
       sales: this.sales.newest(),
-      candles: { all: sent === undefined, list },
+      candles: this.candles(row, now),
     };
+  }
+
+  private candles({ candles }: Row, now: number): Detail["candles"] {
+    const sent = this.candlesSent;
+    if (sent && (sent.version === candles.version || now - sent.at < candlesEveryMs)) return undefined;
+    const list = candles.fold(this.seconds, sent?.last);
+    this.candlesSent = { version: candles.version, last: list.at(-1)?.time ?? 0, at: now };
+    return { all: sent === undefined, list };
   }
 
   private status(now: number): Status {
@@ -289,8 +295,7 @@ export class Engine {
     };
   }
 
-  private measure(): Quality {
-    const now = performance.now();
+  private measure(now: number): Quality {
     this.measuredAt = now;
     let fresh = 0;
     let streams = 0;
@@ -331,6 +336,11 @@ export class Engine {
     const grew = known.length > this.board.known.length;
     if (known.length > 0) this.board.known = known;
     if (grew || known.length === 0) setTimeout(() => void this.list(), listAgainMs);
+  }
+
+  private fullSpeed(): void {
+    if (this.slow) this.notice("Reading at full speed again", "plain");
+    this.slow = false;
   }
 
   /** Lets little through between two long stops, until it is told otherwise. */

@@ -1,7 +1,7 @@
 import type { MarketEvent } from "tickcast";
 import type { Sale } from "../messages";
 
-const keptMax = 60;
+const keptMax = 40;
 
 /** Time and sales of one symbol: its newest trades, and what stands for trades that did not come. */
 export class Sales {

@@ -50,7 +50,9 @@ export class Chart {
     this.dress();
   }
 
-  paint({ candles: { all, list }, row }: Detail): void {
+  paint({ candles, row }: Detail): void {
+    if (!candles) return;
+    const { all, list } = candles;
     if (all || row.decimals !== this.decimals) {
       this.decimals = row.decimals;
       const minMove = 10 ** -row.decimals;

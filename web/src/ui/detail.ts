@@ -1,8 +1,16 @@
-import { formatChange, formatClock, formatCount, formatPrice, formatSize, formatVolume } from "../format";
+import {
+  formatChange,
+  formatClock,
+  formatCount,
+  formatMissing,
+  formatPrice,
+  formatSize,
+  formatVolume,
+} from "../format";
 import type { Detail, Sale } from "../messages";
 import { byId, find, setData, setText } from "./dom";
 
-const linesMax = 60;
+const linesMax = 40;
 
 /** What is known of the chosen symbol: its day, its best bid and ask, its trades. */
 export class DetailView {
@@ -57,33 +65,21 @@ export class DetailView {
     scale(this.bars.ask, total > 0 ? 1 - share : 0);
     this.write("balance", total > 0 ? `${Math.round(share * 100)} % of the size is bid` : "");
 
-    while (this.lines.length < Math.min(sales.length, linesMax)) this.addLine();
-    for (const [i, tr] of this.lines.entries()) this.paintSale(tr, sales[i], row.decimals);
+    this.paintSales(sales, row.decimals);
   }
 
-  private paintSale(tr: HTMLTableRowElement, sale: Sale | undefined, decimals: number): void {
-    const [time, price, size] = tr.cells;
-    if (tr.dataset["id"] === String(sale?.id ?? "")) return;
-    setData(tr, "id", String(sale?.id ?? ""));
-    setData(tr, "kind", sale?.kind ?? "");
-    setData(tr, "side", sale?.side ?? "");
-    setText(time!, sale ? formatClock(sale.timeMs) : "");
-    if (sale?.kind === "gap") {
-      setText(price!, `up to ${formatCount(sale.count)} missing`);
-      setText(size!, sale.reason);
-    } else {
-      setText(price!, sale ? formatPrice(sale.price, decimals) : "");
-      setText(
-        size!,
-        sale ? formatSize(sale.size) + (sale.kind === "sum" ? ` in ${formatCount(sale.count)}` : "") : "",
-      );
+  /** Writes the lines that are new, and moves the others down as they are. */
+  private paintSales(sales: readonly Sale[], decimals: number): void {
+    const first = this.lines[0]?.dataset["id"];
+    const known = sales.findIndex(({ id }) => String(id) === first);
+    const fresh = sales.slice(0, known < 0 ? linesMax : known);
+    if (known < 0) for (const tr of this.lines.splice(0)) tr.remove();
+    for (const sale of fresh.reverse()) {
+      const tr = this.lines.length < linesMax ? newLine() : this.lines.pop()!;
+      writeSale(tr, sale, decimals);
+      this.lines.unshift(tr);
+      this.sales.prepend(tr);
     }
-  }
-
-  private addLine(): void {
-    const tr = this.sales.insertRow();
-    for (let i = 0; i < 3; i++) tr.insertCell();
-    this.lines.push(tr);
   }
 
   private write(id: string, text: string): void {
@@ -94,4 +90,25 @@ export class DetailView {
 function scale(bar: HTMLElement, share: number): void {
   const transform = `scaleX(${share.toFixed(2)})`;
   if (bar.style.transform !== transform) bar.style.transform = transform;
+}
+
+function newLine(): HTMLTableRowElement {
+  const tr = document.createElement("tr");
+  for (let i = 0; i < 3; i++) tr.insertCell();
+  return tr;
+}
+
+function writeSale(tr: HTMLTableRowElement, sale: Sale, decimals: number): void {
+  const [time, price, size] = tr.cells;
+  setData(tr, "id", String(sale.id));
+  setData(tr, "kind", sale.kind);
+  setData(tr, "side", sale.side);
+  setText(time!, formatClock(sale.timeMs));
+  if (sale.kind === "gap") {
+    setText(price!, formatMissing(sale.count, sale.reason));
+    setText(size!, sale.reason);
+  } else {
+    setText(price!, formatPrice(sale.price, decimals));
+    setText(size!, formatSize(sale.size) + (sale.kind === "sum" ? ` in ${formatCount(sale.count)}` : ""));
+  }
 }

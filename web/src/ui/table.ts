@@ -7,6 +7,8 @@ type Field = (typeof fields)[number];
 
 // Rows beyond the edges, so that a quick hand finds them there.
 const overscan = 8;
+// A flash that fades would have the browser paint every row in every frame of it.
+const flashMs = 300;
 // After so long without news a price is told to be old.
 const staleSeconds = 10;
 
@@ -17,12 +19,15 @@ interface Line {
   note: HTMLElement;
   cells: Record<Field, HTMLTableCellElement>;
   moves: number;
+  flashedAt: number; // 0 where it does not flash
 }
 
 export interface TableOwner {
   /** Other rows are on the screen, or should be in another order. */
   viewChanged(): void;
   select(symbol: string): void;
+  /** Shows the symbol, also where that takes the watchlist's place. */
+  open(symbol: string): void;
   star(symbol: string, on: boolean): void;
 }
 
@@ -38,11 +43,11 @@ export class Table {
   private frame: Pick<Frame, "rows" | "from" | "total"> = { rows: [], from: 0, total: 0 };
   private selected = "";
   private edge: "first" | "last" | undefined; // to select once it is on the screen
-  private lineHeight = 30;
+  private lineHeight = 30; // px; the style sheet's
 
   constructor(private readonly owner: TableOwner) {
     this.scroll.addEventListener("scroll", () => owner.viewChanged(), { passive: true });
-    new ResizeObserver(() => owner.viewChanged()).observe(this.scroll);
+    new ResizeObserver(() => this.measure()).observe(this.scroll);
     this.scroll.addEventListener("keydown", (key) => this.key(key));
     this.body.addEventListener("click", (click) => this.click(click.target as Element));
     for (const head of this.grid.querySelectorAll<HTMLElement>("th[data-sort]")) {
@@ -56,30 +61,39 @@ export class Table {
     return { from, count: Math.ceil(this.scroll.clientHeight / this.lineHeight) + 2 * overscan };
   }
 
-  paint(frame: Pick<Frame, "rows" | "from" | "total">, selected: string): void {
+  /** `now` is in ms of performance.now(). */
+  paint(frame: Pick<Frame, "rows" | "from" | "total">, selected: string, now: number): void {
     this.frame = frame;
     this.selected = selected;
     while (this.lines.length < frame.rows.length) this.addLine();
     while (this.lines.length > frame.rows.length) this.lines.pop()!.tr.remove();
-    for (const [i, row] of frame.rows.entries()) this.paintLine(this.lines[i]!, row, frame.from + i);
-    const height = this.lines[0]?.tr.offsetHeight;
-    if (height) this.lineHeight = height;
+    for (const [i, row] of frame.rows.entries()) this.paintLine(this.lines[i]!, row, frame.from + i, now);
     setHeight(this.above, frame.from * this.lineHeight);
     setHeight(this.below, (frame.total - frame.from - frame.rows.length) * this.lineHeight);
     setAttribute(this.grid, "aria-rowcount", String(frame.total + 1));
     this.selectEdge();
   }
 
-  private paintLine(line: Line, row: RowView, index: number): void {
+  // Not while painting: it would make the browser lay out what is about to change.
+  private measure(): void {
+    this.lineHeight = parseFloat(getComputedStyle(this.scroll).getPropertyValue("--line-height"));
+    this.owner.viewChanged();
+  }
+
+  private paintLine(line: Line, row: RowView, index: number, now: number): void {
     const { tr, cells } = line;
     const other = tr.dataset["symbol"] !== row.symbol;
     if (other) {
       setData(tr, "symbol", row.symbol);
       setText(line.name, row.symbol);
-      tr.removeAttribute("data-flash");
+      setData(tr, "flash", "");
+      line.flashedAt = 0;
     } else if (line.moves !== row.moves) {
-      // Two names for each flash: a name that changes begins the animation anew, without a layout.
-      setData(tr, "flash", `${row.up ? "up" : "down"}-${row.moves & 1}`);
+      setData(tr, "flash", row.up ? "up" : "down");
+      line.flashedAt = now;
+    } else if (line.flashedAt > 0 && now - line.flashedAt >= flashMs) {
+      setData(tr, "flash", "");
+      line.flashedAt = 0;
     }
     line.moves = row.moves;
     const selected = row.symbol === this.selected;
@@ -88,7 +102,13 @@ export class Table {
     setAttribute(tr, "aria-rowindex", String(index + 2));
     setAttribute(line.star, "aria-pressed", String(row.starred));
     setAttribute(line.star, "aria-label", `Star ${row.symbol}`);
-    setText(line.note, noteOf(row));
+    const rejected = row.rejected !== undefined;
+    setData(tr, "rejected", String(rejected));
+    setText(
+      line.note,
+      rejected ? formatRejection(row.rejected!) : row.missed > 0 ? `−${formatVolume(row.missed)}` : "",
+    );
+    setAttribute(line.note, "title", row.missed > 0 ? `${formatMissed(row.missed)} trades missed` : "");
     const change = formatChange(row.change);
     setData(tr, "moved", change.startsWith("+") ? "up" : change.startsWith("-") ? "down" : "flat");
     setData(tr, "stale", String((row.ageSeconds ?? 0) >= staleSeconds));
@@ -103,13 +123,16 @@ export class Table {
   private addLine(): void {
     const tr = document.createElement("tr");
     tr.id = `row-${this.lines.length}`;
+    tr.setAttribute("role", "row");
     const star = document.createElement("button");
     star.type = "button";
     star.tabIndex = -1; // the key s does it; a tab stop per row would be thousands
     star.textContent = "★";
-    tr.insertCell().append(star);
+    const first = tr.insertCell();
+    first.setAttribute("role", "gridcell");
+    first.append(star);
     const head = document.createElement("th");
-    head.scope = "row";
+    head.setAttribute("role", "rowheader");
     const name = document.createElement("span");
     const note = document.createElement("small");
     note.dataset["field"] = "note";
@@ -118,10 +141,11 @@ export class Table {
     const cells = {} as Line["cells"];
     for (const field of fields) {
       cells[field] = tr.insertCell();
+      cells[field].setAttribute("role", "gridcell");
       cells[field].dataset["field"] = field;
     }
     this.body.append(tr);
-    this.lines.push({ tr, star, name, note, cells, moves: 0 });
+    this.lines.push({ tr, star, name, note, cells, moves: 0, flashedAt: 0 });
   }
 
   private click(target: Element): void {
@@ -129,7 +153,7 @@ export class Table {
     const symbol = tr?.dataset["symbol"];
     if (symbol === undefined) return;
     if (target.closest("button")) this.toggleStar(symbol);
-    else this.owner.select(symbol);
+    else this.owner.open(symbol);
   }
 
   private toggleStar(symbol: string): void {
@@ -187,11 +211,6 @@ export class Table {
     this.lines[index]?.tr.scrollIntoView({ block: "nearest" });
     this.owner.select(symbol);
   }
-}
-
-function noteOf(row: RowView): string {
-  if (row.rejected !== undefined) return formatRejection(row.rejected);
-  return row.missed > 0 ? `${formatMissed(row.missed)} missed` : "";
 }
 
 function setCell(cell: HTMLTableCellElement, value: number | undefined, text: string): void {
