@@ -1,83 +1,109 @@
 //go:build browser
 
-// The page in a real browser against a real node: run by `go test -tags browser ./web`, which needs
+// The page in a real browser against real nodes: run by `go test -tags browser ./web`, which needs
 // Chromium and a built page, and fails without them.
 package web_test
 
 import (
-	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
+	"slices"
+	"strings"
 	"testing"
-	"time"
 
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 const (
-	testWithin  = 2 * time.Minute
-	waitWithin  = 20 * time.Second
-	wantRows    = 30
+	demoSymbols = 100
 	wantSamples = 200 // changes of the page that are compared with the stream
 )
 
-// faults collects what a reader of the page would never see: errors, and loads that the
-// page's own policy refused.
-const faults = `window.faults = [];
-for (const kind of ["error", "unhandledrejection", "securitypolicyviolation"])
-	addEventListener(kind, (e) => faults.push(kind + ": " + (e.message ?? e.reason ?? e.blockedURI)), true);`
+// A step leads to the next: after the first that fails, the rest says nothing.
+type step struct {
+	name string
+	run  func(t *testing.T)
+}
 
-func TestWatchlistInABrowser(t *testing.T) {
+func runSteps(t *testing.T, tab *tab, steps []step) {
+	t.Helper()
+	for _, s := range steps {
+		if !t.Run(s.name, s.run) {
+			tab.shoot(t, "failed.png", 1440, 900, "light")
+			t.FailNow()
+		}
+	}
+}
+
+func needPage(t *testing.T) {
+	t.Helper()
 	if _, err := os.Stat("dist/index.html"); err != nil {
 		t.Fatalf("the page is not built, run `make web`: %v", err)
 	}
+}
+
+func TestDashboard(t *testing.T) {
+	needPage(t)
 	streamer := buildStreamer(t)
 	node := startNode(t, streamer, "127.0.0.1:0")
 	tab := openTab(t)
+	tab.do(t, "size the window", chromedp.EmulateViewport(1440, 900))
 	tab.visit("http://" + node.addr + "/")
-
-	// Each step leads to the next: after the first that fails, the rest says nothing.
-	for _, step := range []struct {
-		name string
-		run  func(t *testing.T)
-	}{
-		{"goes live with the first symbols of the node", func(t *testing.T) {
+	runSteps(t, tab, []step{
+		{"goes live with all symbols of the node", func(t *testing.T) {
 			tab.waitForState(t, "live")
-			tab.waitForRows(t, wantRows)
+			tab.waitForText(t, "#total", is(fmt.Sprint(demoSymbols)))
 		}},
-		{"shows the prices that were published, and no others", func(t *testing.T) {
-			comparePrices(t, tab, node.addr)
-			tab.shoot(t, "live.png", 1100, 1000)
-			tab.shoot(t, "phone.png", 390, 844)
+		{"shows the prices that were published, and no others", func(t *testing.T) { comparePrices(t, tab, node.addr) }},
+		{"is chosen from by keyboard", func(t *testing.T) {
+			symbols := tab.symbols(t)
+			tab.do(t, "press keys", chromedp.SendKeys("#scroll", kb.ArrowDown+kb.ArrowDown))
+			tab.waitForText(t, "#name", is(symbols[2]))
+			eventually(t, "its trades", func() bool { return eval[int](t, tab, `document.querySelectorAll("#sales tr").length`) > 5 })
 		}},
-		{"removes a symbol and adds it again", func(t *testing.T) {
-			symbol := tab.rows(t)[0].Symbol
-			tab.remove(t, symbol)
-			tab.waitForRows(t, wantRows-1)
-			tab.add(t, symbol)
-			tab.waitForRows(t, wantRows)
-			eventually(t, "a price of "+symbol, func() bool { return tab.row(t, symbol).Last != "" })
+		{"sorts by change, both ways", func(t *testing.T) {
+			for _, order := range []string{"descending", "ascending"} {
+				tab.click(t, `th[data-sort="change"] button`)
+				eventually(t, order+" changes", func() bool {
+					return eval[bool](t, tab, fmt.Sprintf(`(() => {
+						const all = [...document.querySelectorAll("#rows [data-field=change]")].map((c) => Number(c.dataset.value));
+						const sign = %q === "ascending" ? 1 : -1;
+						const wrong = all.filter((v, i) => i > 0 && sign * (v - all[i - 1]) < -0.02).length;
+						return document.querySelector("th[data-sort=change]").ariaSort === %[1]q && all[0] !== all.at(-1) && wrong < 5;
+					})()`, order))
+				})
+			}
+			tab.click(t, `th[data-sort="symbol"] button`)
+		}},
+		{"finds a symbol among all, and stars it", func(t *testing.T) {
+			tab.do(t, "search", chromedp.SendKeys("#query", "brk"))
+			eventually(t, "one row", func() bool { return slices.Equal(tab.symbols(t), []string{"BRK.B"}) })
+			tab.click(t, `#rows tr button`)
+			tab.do(t, "open it", chromedp.SendKeys("#query", "\r"))
+			tab.waitForText(t, "#name", is("BRK.B"))
+			tab.click(t, `#scope [value="starred"]`)
+			eventually(t, "the starred row", func() bool { return slices.Equal(tab.symbols(t), []string{"BRK.B"}) })
+			eventually(t, "its price", func() bool { return tab.row(t, "BRK.B").Last != "" })
 		}},
 		{"keeps the list in the URL", func(t *testing.T) {
-			before := tab.rows(t)
 			tab.visit(eval[string](t, tab, `location.href`))
 			tab.waitForState(t, "live")
-			tab.waitForRows(t, wantRows)
-			if got, want := tab.rows(t)[wantRows-1].Symbol, before[wantRows-1].Symbol; got != want {
-				t.Errorf("after a reload the last row is %q, want %q", got, want)
-			}
+			eventually(t, "the starred row", func() bool { return slices.Equal(tab.symbols(t), []string{"BRK.B"}) })
 		}},
 		{"says which symbol is unknown", func(t *testing.T) {
 			const unknown = "NO SUCH, SYMBOL"
-			tab.add(t, unknown)
+			tab.do(t, "watch it", chromedp.SendKeys("#query", unknown+"\r"))
 			eventually(t, "a rejection", func() bool { return tab.row(t, unknown).Note == "unknown symbol (4404)" })
-			tab.remove(t, unknown)
-			tab.waitForRows(t, wantRows)
+			tab.shoot(t, "unknown.png", 1440, 900, "dark")
+			tab.click(t, `#rows tr[data-symbol="NO SUCH, SYMBOL"] button`)
+			tab.click(t, `#scope [value="all"]`)
+			tab.waitForText(t, "#total", is(fmt.Sprint(demoSymbols)))
+		}},
+		{"draws candles of live trades", func(t *testing.T) {
+			eventually(t, "a picture on the canvas", func() bool {
+				return eval[int](t, tab, `document.querySelectorAll("#chart canvas").length`) > 0
+			})
 		}},
 		{"asks nobody but its node, and breaks no rule of its own", func(t *testing.T) {
 			if got := eval[[]string](t, tab, `faults`); len(got) > 0 {
@@ -89,40 +115,36 @@ func TestWatchlistInABrowser(t *testing.T) {
 				t.Errorf("the page loaded %q", strangers)
 			}
 		}},
-		{"says that it reconnects when the node dies", func(t *testing.T) {
-			node.kill()
+		{"is looked at", func(t *testing.T) { pictures(t, tab) }},
+		{"loses nothing when the link is dropped", func(t *testing.T) { dropLink(t, tab) }},
+		{"says that the node restarts", func(t *testing.T) {
+			if err := node.stop(); err != nil {
+				t.Fatal(err)
+			}
+			tab.waitForText(t, "#banner", has("The node is restarting."))
 			tab.waitForState(t, "reconnecting")
-			tab.shoot(t, "reconnecting.png", 1100, 1000)
+			tab.shoot(t, "restarting.png", 1440, 900, "light")
+			node.kill()
 		}},
 		{"goes live again with the node", func(t *testing.T) {
-			before := tab.rows(t)
 			startNode(t, streamer, node.addr)
 			tab.waitForState(t, "live")
-			eventually(t, "new prices", func() bool {
-				for i, r := range tab.rows(t) {
-					if r.tradePrice() != before[i].tradePrice() {
-						return true
-					}
-				}
-				return false
-			})
-			tab.shoot(t, "live-again.png", 1100, 1000)
+			tab.waitForText(t, "#log", has("Resumed on"))
+			comparePrices(t, tab, node.addr)
 		}},
-	} {
-		if !t.Run(step.name, step.run) {
-			tab.shoot(t, "failed.png", 1100, 1000)
-			t.FailNow()
-		}
-	}
+	})
+}
+
+func is(want string) func(string) bool { return func(got string) bool { return got == want } }
+func has(part string) func(string) bool {
+	return func(got string) bool { return strings.Contains(got, part) }
 }
 
 // comparePrices listens beside the page: once they agree on every row, whatever the page goes
 // on to show must have been published.
 func comparePrices(t *testing.T, tab *tab, addr string) {
-	var symbols []string
-	for _, r := range tab.rows(t) {
-		symbols = append(symbols, r.Symbol)
-	}
+	t.Helper()
+	symbols := tab.symbols(t)
 	tape := listen(t, addr, symbols)
 	eventually(t, "the page and the stream to agree on every row", func() bool {
 		for _, r := range tab.rows(t) {
@@ -154,163 +176,69 @@ func comparePrices(t *testing.T, tab *tab, addr string) {
 	t.Logf("%d different prices on the page, all published", len(shown))
 }
 
-// A tab is the page in a browser of its own.
-type tab struct {
-	ctx context.Context
-	t   *testing.T
+// A sale is a line of time and sales: the seqs that it stands for.
+type sale struct {
+	From, To int64
+	Kind     string
 }
 
-func openTab(t *testing.T) *tab {
+// dropLink follows the trades of one symbol while the link is dropped: each number comes once, as
+// a trade, or in a gap that says why it does not.
+func dropLink(t *testing.T, tab *tab) {
 	t.Helper()
-	chromium := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if found, err := exec.LookPath(name); err == nil {
-			chromium = found
-			break
+	tab.do(t, "choose the busiest", chromedp.SendKeys("#query", "BTC/USD\r"))
+	tab.waitForText(t, "#name", is("BTC/USD"))
+	seen := make(map[int64]sale) // by first seq
+	look := func() int {
+		for _, s := range eval[[]sale](t, tab, `[...document.querySelectorAll("#sales tr")].map((tr) => {
+			const { from, to, kind } = tr.dataset;
+			return { From: Number(from), To: Number(to), Kind: kind };
+		})`) {
+			seen[s.From] = s
 		}
+		return len(seen)
 	}
-	if chromium == "" {
-		t.Fatal("no Chromium, run `apt-get install chromium`")
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(chromium),
-		chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("no-sandbox", true), // CI runs as root in a container, where it cannot start
-		chromedp.Flag("disable-gpu", true),
-		chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-component-update", true),
-	)
-	ctx, cancel := context.WithTimeout(context.Background(), testWithin)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	t.Cleanup(func() {
-		if err := chromedp.Cancel(ctx); err != nil {
-			t.Errorf("close the browser: %v", err)
-		}
+	eventually(t, "trades before", func() bool { return look() > 20 })
+	tab.click(t, "#drop")
+	before := 0
+	eventually(t, "the link to be back", func() bool {
+		before = look()
+		return strings.Contains(tab.text(t, "#log"), "Resumed on")
 	})
+	eventually(t, "trades after", func() bool { return look() > before+20 })
 
-	_, err := chromedp.Run(ctx, func(ctx context.Context, tg *chromedp.Target) (page.AddScriptToEvaluateOnNewDocumentResult, error) {
-		return cdp.Call(ctx, tg, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: faults})
+	all := make([]sale, 0, len(seen))
+	missed := int64(0)
+	for _, s := range seen {
+		all = append(all, s)
+		if s.Kind == "gap" {
+			missed += s.To - s.From + 1
+		}
+	}
+	slices.SortFunc(all, func(a, b sale) int { return int(a.From - b.From) })
+	for i := 1; i < len(all); i++ {
+		if all[i].From != all[i-1].To+1 {
+			t.Errorf("%v follows %v", all[i], all[i-1])
+		}
+	}
+	t.Logf("%d lines across the drop, %d trades told as missed", len(all), missed)
+}
+
+// pictures are for people to look at; the first is the one in the README.
+func pictures(t *testing.T, tab *tab) {
+	t.Helper()
+	tab.do(t, "choose", chromedp.SendKeys("#query", "ETH/USD\r"))
+	eventually(t, "some candles", func() bool {
+		return eval[int](t, tab, `document.querySelectorAll("#sales tr").length`) >= 40
 	})
-	if err != nil {
-		t.Fatalf("start the browser: %v", err)
+	tab.shoot(t, "dashboard.png", 1440, 900, "dark")
+	tab.shoot(t, "light.png", 1440, 900, "light")
+	for _, part := range []string{"watch", "chart", "link"} {
+		tab.do(t, "size the window", chromedp.EmulateViewport(390, 844))
+		tab.click(t, fmt.Sprintf(`#tabs [value=%q]`, part))
+		tab.shoot(t, "phone-"+part+".png", 390, 844, "dark")
 	}
-	return &tab{ctx: ctx, t: t}
-}
-
-func (b *tab) visit(url string) {
-	b.t.Helper()
-	if err := chromedp.Do(b.ctx, chromedp.Navigate(url)); err != nil {
-		b.t.Fatalf("visit %s: %v", url, err)
-	}
-}
-
-func eval[T any](t *testing.T, b *tab, js string) T {
-	t.Helper()
-	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](js))
-	if err != nil {
-		t.Fatalf("evaluate %s: %v", js, err)
-	}
-	return v
-}
-
-// A row is what the page shows of one symbol, raw.
-type row struct{ Symbol, Last, Size, Bid, Ask, Note string }
-
-func (r row) tradePrice() string { return priceKey("trade", r.Symbol, number(r.Last), number(r.Size)) }
-func (r row) quotePrice() string { return priceKey("quote", r.Symbol, number(r.Bid), number(r.Ask)) }
-
-func (b *tab) rows(t *testing.T) []row {
-	t.Helper()
-	return eval[[]row](t, b, `[...document.querySelectorAll("#rows tr")].map((tr) => {
-		const raw = (field) => tr.querySelector("[data-field=" + field + "]").dataset.value ?? "";
-		return {
-			Symbol: tr.dataset.symbol, Last: raw("last"), Size: raw("size"), Bid: raw("bid"), Ask: raw("ask"),
-			Note: tr.querySelector("[data-field=note]").textContent,
-		};
-	})`)
-}
-
-func (b *tab) row(t *testing.T, symbol string) row {
-	t.Helper()
-	for _, r := range b.rows(t) {
-		if r.Symbol == symbol {
-			return r
-		}
-	}
-	return row{}
-}
-
-func (b *tab) waitForState(t *testing.T, want string) {
-	t.Helper()
-	var got string
-	eventually(t, "state "+want, func() bool {
-		got = eval[string](t, b, `document.body.dataset.state`)
-		return got == want
-	}, &got)
-}
-
-func (b *tab) waitForRows(t *testing.T, want int) {
-	t.Helper()
-	var got string
-	eventually(t, fmt.Sprintf("%d rows", want), func() bool {
-		n := len(b.rows(t))
-		got = strconv.Itoa(n)
-		return n == want
-	}, &got)
-}
-
-func (b *tab) add(t *testing.T, symbol string) {
-	t.Helper()
-	if err := chromedp.Do(b.ctx, chromedp.SendKeys("#symbol", symbol+"\r")); err != nil {
-		t.Fatalf("add %s: %v", symbol, err)
-	}
-}
-
-func (b *tab) remove(t *testing.T, symbol string) {
-	t.Helper()
-	button := fmt.Sprintf(`tr[data-symbol=%q] button`, symbol)
-	if err := chromedp.Do(b.ctx, chromedp.Click(button)); err != nil {
-		t.Fatalf("remove %s: %v", symbol, err)
-	}
-}
-
-// shoot keeps a picture for people to look at; no test reads it.
-func (b *tab) shoot(t *testing.T, name string, width, height int64) {
-	t.Helper()
-	if err := chromedp.Do(b.ctx, chromedp.EmulateViewport(width, height)); err != nil {
-		t.Fatalf("size the window: %v", err)
-	}
-	picture, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
-	if err != nil {
-		t.Fatalf("take a picture: %v", err)
-	}
-	if err := os.MkdirAll("shots", 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join("shots", name), picture, 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// eventually waits until a condition holds, and names what it waited for where it never did,
-// with what it got instead.
-func eventually(t *testing.T, what string, holds func() bool, got ...*string) {
-	t.Helper()
-	deadline := time.After(waitWithin)
-	retry := time.NewTicker(20 * time.Millisecond)
-	defer retry.Stop()
-	for !holds() {
-		select {
-		case <-retry.C:
-		case <-deadline:
-			for _, g := range got {
-				t.Errorf("got %s", *g)
-			}
-			t.Fatalf("waited %v in vain for %s", waitWithin, what)
-		}
-	}
+	tab.click(t, `#tabs [value="watch"]`)
+	tab.shoot(t, "phone-light.png", 390, 844, "light")
+	tab.do(t, "size the window", chromedp.EmulateViewport(1440, 900))
 }

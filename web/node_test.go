@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,16 +27,22 @@ func buildStreamer(t *testing.T) string {
 	return bin
 }
 
-// A nodeProcess is a streamer with its own demo feed.
+// A nodeProcess is a streamer.
 type nodeProcess struct {
-	addr string
-	kill func() // as a power cut would; returns when it is gone
+	addr, admin string
+
+	kill func()       // as a power cut would; returns when it is gone
+	stop func() error // asks it to drain
 }
 
-// startNode returns when the node says that it is ready.
-func startNode(t *testing.T, bin, addr string) nodeProcess {
+// startNode returns when the node says that it is ready. Without further options it has its own
+// demo feed.
+func startNode(t *testing.T, bin, addr string, options ...string) nodeProcess {
 	t.Helper()
-	cmd := exec.Command(bin, "--demo", "--addr", addr, "--admin-addr", "127.0.0.1:0", "--log-format", "json")
+	if len(options) == 0 {
+		options = []string{"--demo"}
+	}
+	cmd := exec.Command(bin, append(options, "--addr", addr, "--admin-addr", "127.0.0.1:0", "--log-format", "json")...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +50,7 @@ func startNode(t *testing.T, bin, addr string) nodeProcess {
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start the node: %v", err)
 	}
-	ready := make(chan string, 1)
+	ready := make(chan nodeProcess, 1)
 	logRead := make(chan struct{})
 	var log []string // until logRead
 	go func() {
@@ -51,10 +58,13 @@ func startNode(t *testing.T, bin, addr string) nodeProcess {
 		defer close(ready)
 		told := false
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			var line struct{ Msg, Addr string }
+			var line struct {
+				Msg, Addr string
+				Admin     string `json:"admin_addr"`
+			}
 			if log = append(log, lines.Text()); json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "ready" && !told {
 				told = true
-				ready <- line.Addr
+				ready <- nodeProcess{addr: line.Addr, admin: line.Admin}
 			}
 		}
 	}()
@@ -68,7 +78,8 @@ func startNode(t *testing.T, bin, addr string) nodeProcess {
 	select {
 	case got, ok := <-ready:
 		if ok {
-			return nodeProcess{addr: got, kill: kill}
+			got.kill, got.stop = kill, func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+			return got
 		}
 	case <-time.After(waitWithin):
 	}
@@ -148,7 +159,7 @@ func (h *tape) OnMessage(_ *gws.Conn, message *gws.Message) {
 func priceOf(event []any) string {
 	switch {
 	case len(event) > 5 && event[0] == "t":
-		return priceKey("trade", event[1].(string), event[4].(float64), event[5].(float64))
+		return priceKey("trade", event[1].(string), event[4].(float64))
 	case len(event) > 6 && event[0] == "q":
 		return priceKey("quote", event[1].(string), event[4].(float64), event[6].(float64))
 	default:
@@ -156,10 +167,9 @@ func priceOf(event []any) string {
 	}
 }
 
-// priceKey names what a row can show of one event: price and size of a trade, bid and ask of a
-// quote.
-func priceKey(channel, symbol string, a, b float64) string {
-	return fmt.Sprint(channel, " ", symbol, " ", a, " ", b)
+// priceKey names what a row can show of one event: the price of a trade, bid and ask of a quote.
+func priceKey(channel, symbol string, prices ...float64) string {
+	return fmt.Sprint(channel, " ", symbol, " ", prices)
 }
 
 // number reads what the page wrote; -1 for an empty cell, which is no price.

@@ -6,7 +6,7 @@ const locale = "en-US";
 const decimalsMax = 10;
 const none = "–";
 
-const compact = new Intl.NumberFormat(locale, { notation: "compact", maximumSignificantDigits: 4 });
+const compact = new Intl.NumberFormat(locale, { notation: "compact", maximumSignificantDigits: 3 });
 const clock = new Intl.DateTimeFormat("en-GB", {
   hour: "2-digit",
   minute: "2-digit",
@@ -67,7 +67,7 @@ export function formatCount(n: number): string {
   return fixed(0, 0).format(n);
 }
 
-/** A volume with at most four digits: its size is what matters. */
+/** A volume with at most three digits: its size is what matters. */
 export function formatVolume(volume: number | undefined): string {
   return volume ? compact.format(volume) : none;
 }

@@ -25,6 +25,7 @@ let selected = "";
 let slow = false;
 let frame: Frame | undefined;
 let framed = false;
+let finding = false; // Enter was pressed, and the engine has not answered the search yet
 const toScreen = new Samples();
 
 const query = byId("query") as HTMLInputElement;
@@ -60,7 +61,8 @@ query.addEventListener("input", () => {
 });
 byId("find").addEventListener("submit", (submit) => {
   submit.preventDefault();
-  found();
+  finding = true;
+  viewChanged();
 });
 document.addEventListener("keydown", (key) => {
   const typing = key.target instanceof HTMLInputElement || key.target instanceof HTMLSelectElement;
@@ -117,6 +119,7 @@ function show(symbol: string): void {
 function star(symbol: string, on: boolean): void {
   starred = on ? [...starred, symbol] : starred.filter((name) => name !== symbol);
   tell({ do: "star", symbol, on });
+  if (symbol === selected && table.rejects(symbol)) selected = ""; // there is nothing more to see of it
   keep();
 }
 
@@ -135,10 +138,10 @@ function open(tab: string): void {
 }
 
 /** Enter in the search: opens what it found, or watches a name that nobody knows yet. */
-function found(): void {
+function found({ rows }: Frame): void {
+  finding = false;
   const name = query.value.trim();
   if (name === "") return;
-  const rows = frame?.rows ?? [];
   const row = rows.find(({ symbol }) => symbol.toUpperCase() === name.toUpperCase()) ?? rows[0];
   const symbol = row?.symbol ?? name;
   if (scope === "starred" || !row) {
@@ -176,6 +179,7 @@ function paint(): void {
   framed = false;
   const next = frame;
   if (!next) return;
+  if (finding && next.query === query.value) found(next);
   if (selected === "" && next.rows[0]) select(next.rows[0].symbol);
   const { state } = next.status;
   slow = next.status.slow;

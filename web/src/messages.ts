@@ -57,6 +57,9 @@ export interface Sale {
   /** Counts sales of the engine's life: a name for the line. */
   id: number;
   kind: "trade" | "sum" | "gap";
+  /** The seqs that it stands for, both included. */
+  from: number;
+  to: number;
   timeMs: number;
   price: number | undefined;
   size: number | undefined;
@@ -130,12 +133,12 @@ export interface Status {
   /** No price has come for so long; undefined before the first. */
   silentSeconds: number | undefined;
   slow: boolean;
-  /** The code that the connection before this one ended with. */
-  endedWith: number | undefined;
 }
 
 export interface Frame {
   say: "frame";
+  /** The search that the rows answer. */
+  query: string;
   total: number;
   from: number;
   rows: RowView[];

@@ -1,6 +1,6 @@
 import type { BoardView, RowView, SortKey } from "../messages";
 import { changeOf } from "../format";
-import type { Book, Row } from "./book";
+import { Row, type Book } from "./book";
 
 // Rows that are sorted by something that moves change places this often, and not under the reader's hand.
 const resortMs = 1_000;
@@ -41,7 +41,7 @@ export class Board {
     const from = Math.max(0, Math.min(view.from, this.order.length - view.count));
     const rows = this.order
       .slice(from, from + view.count)
-      .map((symbol) => this.view(this.book.row(symbol), now));
+      .map((symbol) => this.view(this.book.rows.get(symbol) ?? new Row(symbol), now));
     return { total: this.order.length, from, rows };
   }
 

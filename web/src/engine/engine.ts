@@ -63,7 +63,6 @@ export class Engine {
   private measuredAt = -Infinity;
   private noFeed = false;
   private slow = false;
-  private endedWith: number | undefined;
   private live = false;
   private lostAt: number | undefined; // when the last live connection ended, until the next
   private comeback: Comeback | undefined;
@@ -185,7 +184,6 @@ export class Engine {
       this.meter.ended();
       if (state.kind !== "waiting") return this.flush();
       this.notice(`Connection lost: ${state.why}`, "bad");
-      this.endedWith = state.code;
       this.fullSpeed();
       return this.flush();
     }
@@ -197,7 +195,6 @@ export class Engine {
       this.comeback = { lostAt: this.lostAt, liveAt: now, missedBefore: this.book.missed, owed: 0 };
       setTimeout(() => this.cameBack(node), caughtUpMs);
     }
-    this.lostAt = this.endedWith = undefined;
     void this.ping();
     void this.list();
     this.flush();
@@ -234,6 +231,7 @@ export class Engine {
   private star(symbol: string, on: boolean): void {
     if (on) this.board.starred.add(symbol);
     else this.board.starred.delete(symbol);
+    if (!on && this.book.rows.get(symbol)?.rejected !== undefined) this.book.rows.delete(symbol);
     if (this.view.scope !== "starred") return;
     if (on) this.ticks?.add([symbol]);
     else this.ticks?.remove([symbol]);
@@ -252,8 +250,9 @@ export class Engine {
     this.frameAt = now;
     this.say({
       say: "frame",
+      query: this.view.query,
       ...this.board.window(this.view, now),
-      detail: this.selected === "" ? undefined : this.detail(now),
+      detail: this.detail(now),
       status: this.status(now),
       quality: now - this.measuredAt >= measureEveryMs ? this.measure(now) : undefined,
       notices: this.notices.splice(0),
@@ -264,8 +263,9 @@ export class Engine {
     this.newest = 0;
   }
 
-  private detail(now: number): Detail {
-    const row = this.book.row(this.selected);
+  private detail(now: number): Detail | undefined {
+    const row = this.book.rows.get(this.selected);
+    if (!row) return undefined;
     return {
       row: this.board.view(row, now),
       bidSize: row.bidSize,
@@ -291,7 +291,6 @@ export class Engine {
       noFeed: this.noFeed,
       silentSeconds: this.pricedAt === undefined ? undefined : Math.floor((now - this.pricedAt) / 1000),
       slow: this.slow,
-      endedWith: this.endedWith,
     };
   }
 

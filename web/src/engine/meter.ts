@@ -25,7 +25,7 @@ export class Meter {
   /** An event of the Unix time `timeMs` was read at `readAt` by this machine's clock. */
   event(timeMs: number, readAt: number): void {
     const best = this.best();
-    if (best) this.upstream.add(readAt + best.ahead - best.roundTrip / 2 - timeMs);
+    if (best) this.upstream.add(Math.max(0, readAt + best.ahead - best.roundTrip / 2 - timeMs));
   }
 
   told(stat: Stat): void {
@@ -37,8 +37,10 @@ export class Meter {
 
   /** The node answered a ping of `roundTrip` at `serverMs` by its clock, and the answer came at `readAt`. */
   pong(roundTrip: number, serverMs: number, readAt: number): void {
+    const before = this.best();
     this.pings.push({ roundTrip, ahead: serverMs - (readAt - roundTrip / 2) });
     if (this.pings.length > pingsKept) this.pings.shift();
+    if (this.best() !== before) this.upstream.clear(); // measured by a worse clock
   }
 
   /** The connection ended, and with it what is true of it alone. */

@@ -14,26 +14,26 @@ export class Sales {
 
   /** `now` dates a gap, in Unix ms: the trades that are missing have no time. */
   add(event: MarketEvent, now: number): void {
+    const none = { price: undefined, size: undefined, side: "unknown", reason: "" } as const;
     switch (event.kind) {
-      case "trade":
-        this.push("trade", Number(event.time) / 1e6, {
-          price: event.price,
-          size: event.size,
-          side: event.side,
-        });
+      case "trade": {
+        const { seq, time, price, size, side } = event;
+        const timeMs = Number(time) / 1e6;
+        this.push({ ...none, kind: "trade", from: seq, to: seq, timeMs, price, size, side, count: 1 });
         break;
-      case "aggregate":
-        this.push("sum", Number(event.lastTime) / 1e6, {
-          price: event.close,
-          size: event.volume,
-          side: "unknown",
-          count: event.count,
-        });
+      }
+      case "aggregate": {
+        const { from, to, lastTime, close, volume, count } = event;
+        const timeMs = Number(lastTime) / 1e6;
+        this.push({ ...none, kind: "sum", from, to, timeMs, price: close, size: volume, count });
         break;
-      case "gap":
-        if (event.channel !== "trade" || event.reason === "reset") break;
-        this.push("gap", now, { count: event.to - event.from + 1, reason: event.reason });
+      }
+      case "gap": {
+        const { channel, from, to, reason } = event;
+        if (channel !== "trade" || reason === "reset") break;
+        this.push({ ...none, kind: "gap", from, to, timeMs: now, count: to - from + 1, reason });
         break;
+      }
     }
   }
 
@@ -41,19 +41,8 @@ export class Sales {
     return this.list.slice(-keptMax).reverse();
   }
 
-  private push(kind: Sale["kind"], timeMs: number, more: Partial<Sale>): void {
-    const id = ++this.lastId;
-    this.list.push({
-      id,
-      kind,
-      timeMs,
-      price: undefined,
-      size: undefined,
-      side: "unknown",
-      count: 1,
-      reason: "",
-      ...more,
-    });
+  private push(sale: Omit<Sale, "id">): void {
+    this.list.push({ id: ++this.lastId, ...sale });
     if (this.list.length > keptMax * 4) this.list = this.list.slice(-keptMax);
   }
 }

@@ -101,6 +101,8 @@ function newLine(): HTMLTableRowElement {
 function writeSale(tr: HTMLTableRowElement, sale: Sale, decimals: number): void {
   const [time, price, size] = tr.cells;
   setData(tr, "id", String(sale.id));
+  setData(tr, "from", String(sale.from));
+  setData(tr, "to", String(sale.to));
   setData(tr, "kind", sale.kind);
   setData(tr, "side", sale.side);
   setText(time!, formatClock(sale.timeMs));

@@ -80,6 +80,10 @@ export class Table {
     this.owner.viewChanged();
   }
 
+  rejects(symbol: string): boolean {
+    return this.frame.rows.some((row) => row.symbol === symbol && row.rejected !== undefined);
+  }
+
   private paintLine(line: Line, row: RowView, index: number, now: number): void {
     const { tr, cells } = line;
     const other = tr.dataset["symbol"] !== row.symbol;
@@ -208,6 +212,7 @@ export class Table {
   }
 
   private choose(symbol: string, index: number): void {
+    this.selected = symbol; // the next key may come before the next frame
     this.lines[index]?.tr.scrollIntoView({ block: "nearest" });
     this.owner.select(symbol);
   }

@@ -1,0 +1,143 @@
+//go:build browser
+
+package web_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/performance"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// A node with little patience: what a slow page meets after a minute elsewhere, it meets here in
+// seconds.
+var impatient = []string{
+	"--demo", "--rate", "20000", "--symbols", "500", "--pending-bytes", "128KiB", "--slow-timeout", "10s",
+}
+
+func TestASlowPage(t *testing.T) {
+	needPage(t)
+	node := startNode(t, buildStreamer(t), "127.0.0.1:0", impatient...)
+	tab := openTab(t)
+	tab.do(t, "size the window", chromedp.EmulateViewport(1440, 900))
+	tab.visit("http://" + node.addr + "/")
+	count := func(name string) func() bool {
+		return func() bool {
+			return eval[bool](t, tab, `Number(document.querySelector("[data-name=`+name+`] dd").innerText.replace(/[^0-9]/g, "")) > 0`)
+		}
+	}
+	runSteps(t, tab, []step{
+		{"has its trades summed up", func(t *testing.T) {
+			tab.waitForState(t, "live")
+			tab.do(t, "choose a policy", chromedp.SetValue("#policy", "aggregate"))
+			eval[bool](t, tab, `document.querySelector("#policy").dispatchEvent(new Event("change"))`)
+			tab.click(t, "#slow")
+			tab.waitForText(t, "#banner", has("reads slowly, on purpose"))
+			eventually(t, "sums", count("aggregated"))
+			tab.shoot(t, "slow.png", 1440, 900, "light")
+		}},
+		{"is cut in the end, and comes back at full speed", func(t *testing.T) {
+			tab.waitForText(t, "#log", has("Connection lost"))
+			tab.waitForText(t, "#log", has("Reading at full speed again"))
+			tab.waitForText(t, "#log", has("Resumed on"))
+			tab.waitForState(t, "live")
+		}},
+		{"is told of gaps under another policy", func(t *testing.T) {
+			tab.do(t, "choose a policy", chromedp.SetValue("#policy", "drop_oldest"))
+			eval[bool](t, tab, `document.querySelector("#policy").dispatchEvent(new Event("change"))`)
+			tab.click(t, "#slow")
+			eventually(t, "the node to drop trades", func() bool { return dropped(t, node) > 0 })
+			tab.click(t, "#slow") // what the node told meanwhile is read at once
+			eventually(t, "a count of them", count("dropped"))
+			eventually(t, "gaps of reason slow", func() bool {
+				return eval[bool](t, tab, `[...document.querySelectorAll("#sales tr[data-kind=gap]")].some((tr) => tr.innerText.includes("slow"))`)
+			})
+			t.Logf("what happened:\n%s", tab.text(t, "#log"))
+		}},
+	})
+}
+
+// dropped is what the node's present sessions have lost.
+func dropped(t *testing.T, node nodeProcess) (n int64) {
+	t.Helper()
+	answer, err := http.Get("http://" + node.admin + "/v1/sessions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	var sessions []struct{ Dropped int64 }
+	if err := json.NewDecoder(answer.Body).Decode(&sessions); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range sessions {
+		n += s.Dropped
+	}
+	return n
+}
+
+// Whatever comes, the page writes its rows once a frame, and has no more of them than the
+// screen. How many frames that makes is a number for the log: it is the machine's.
+func TestTwoThousandSymbols(t *testing.T) {
+	needPage(t)
+	node := startNode(t, buildStreamer(t), "127.0.0.1:0", "--demo", "--rate", "20000", "--symbols", "2000")
+	tab := openTab(t)
+	tab.do(t, "size the window", chromedp.EmulateViewport(1440, 900))
+	tab.visit("http://" + node.addr + "/")
+	tab.waitForState(t, "live")
+	tab.waitForText(t, "#total", is("2,000"))
+	if _, err := chromedp.Run(tab.ctx, func(ctx context.Context, tg *chromedp.Target) (cdp.Empty, error) {
+		return cdp.Call(ctx, tg, performance.Enable, performance.EnableParams{TimeDomain: performance.EnableTimeDomainThreadTicks})
+	}); err != nil {
+		t.Fatal(err)
+	}
+
+	type sample struct{ Frames, Paints, At float64 }
+	read := func() sample {
+		return eval[sample](t, tab, `({ Frames: frames_, Paints: paints, At: performance.now() })`)
+	}
+	before, busy := read(), busySeconds(t, tab)
+	eventually(t, "100 paints", func() bool { return read().Paints >= before.Paints+100 })
+	after := read()
+	frames, paints, seconds := after.Frames-before.Frames, after.Paints-before.Paints, (after.At-before.At)/1000
+	if paints > frames+1 {
+		t.Errorf("%v paints in %v frames", paints, frames)
+	}
+	if rows := eval[int](t, tab, `document.querySelectorAll("#rows tr").length`); rows > 80 {
+		t.Errorf("%d rows in the document", rows)
+	}
+	t.Logf("%.1f frames a second, %.1f of them painted, %.1f ms of the page's thread each; %s",
+		frames/seconds, paints/seconds, (busySeconds(t, tab)-busy)*1000/paints, tab.text(t, "#pulse"))
+
+	eval[bool](t, tab, `(document.querySelector("#scroll").scrollTop = 30 * 1000) > 0`)
+	eventually(t, "rows of the middle", func() bool {
+		return eval[int](t, tab, `Number(document.querySelector("#rows tr").ariaRowIndex)`) > 900
+	})
+	tab.do(t, "go to the end", chromedp.SendKeys("#scroll", kb.End))
+	eventually(t, "the last row to be chosen", func() bool {
+		return eval[bool](t, tab, `document.querySelector("#rows tr:last-child").ariaSelected === "true"`)
+	})
+	tab.shoot(t, "many.png", 1440, 900, "dark")
+}
+
+// busySeconds is the time of a processor that the page's own thread has taken.
+func busySeconds(t *testing.T, tab *tab) float64 {
+	t.Helper()
+	got, err := chromedp.Run(tab.ctx, func(ctx context.Context, tg *chromedp.Target) (performance.GetMetricsResult, error) {
+		return cdp.Call(ctx, tg, performance.GetMetrics, cdp.Empty{})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range got.Metrics {
+		if m.Name == "TaskDuration" {
+			return m.Value
+		}
+	}
+	t.Fatal("the browser does not tell how busy it is")
+	return 0
+}
