@@ -18,7 +18,7 @@ build: web ## build the programs into bin/
 	$(GO) build -o bin/ ./cmd/...
 
 .PHONY: web
-web: web/node_modules/.package-lock.json ## build the page into web/dist
+web: client web/node_modules/.package-lock.json ## build the page into web/dist
 	cd web && npm run --silent build
 
 web/node_modules/.package-lock.json: web/package.json web/package-lock.json
@@ -32,7 +32,7 @@ client: clients/typescript/node_modules/.package-lock.json ## build the TypeScri
 	cd clients/typescript && npm run --silent build
 
 .PHONY: test
-test: web client chromium ## every test, with the race detector; installs what it lacks on Debian
+test: web chromium ## every test, with the race detector; installs what it lacks on Debian
 	cd clients/typescript && npm run --silent check && npm test --silent
 	cd web && npm run --silent check && npm test --silent
 	$(GO) test -race -tags browser -timeout 20m ./...

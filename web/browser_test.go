@@ -178,8 +178,8 @@ func comparePrices(t *testing.T, tab *tab, addr string) {
 
 // A sale is a line of time and sales: the seqs that it stands for.
 type sale struct {
-	From, To int64
-	Kind     string
+	ID, From, To int64
+	Kind         string
 }
 
 // dropLink follows the trades of one symbol while the link is dropped: each number comes once, as
@@ -191,9 +191,12 @@ func dropLink(t *testing.T, tab *tab) {
 	seen := make(map[int64]sale) // by first seq
 	look := func() int {
 		for _, s := range eval[[]sale](t, tab, `[...document.querySelectorAll("#sales tr")].map((tr) => {
-			const { from, to, kind } = tr.dataset;
-			return { From: Number(from), To: Number(to), Kind: kind };
+			const { id, from, to, kind } = tr.dataset;
+			return { ID: Number(id), From: Number(from), To: Number(to), Kind: kind };
 		})`) {
+			if had, ok := seen[s.From]; ok && had.ID != s.ID {
+				t.Errorf("%v comes again as %v", had, s)
+			}
 			seen[s.From] = s
 		}
 		return len(seen)

@@ -1,4 +1,4 @@
-// Package web holds the watchlist page, built by Vite into dist and embedded into the binary,
+// Package web holds the dashboard, built by Vite into dist and embedded into the binary,
 // and serves it. A tree in which the page was never built compiles as well; its Handler says
 // what is missing.
 package web
@@ -25,7 +25,7 @@ var dist embed.FS
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-const notBuilt = "The watchlist page is not built into this binary.\nRun `make web`, then build the streamer again.\n"
+const notBuilt = "The dashboard is not built into this binary.\nRun `make web`, then build the streamer again.\n"
 
 // Handler serves the page at / and its files beside it, for GET and HEAD. It answers 404 for
 // what is not part of the page, and 503 at / where the page was not built.
@@ -41,7 +41,7 @@ func Handler() http.Handler {
 	return h
 }
 
-// A file is complete in memory: the page is some tens of kilobytes, and never changes while
+// A file is complete in memory: the page is some hundreds of kilobytes, and never changes while
 // the process lives.
 type file struct {
 	body         []byte

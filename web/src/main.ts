@@ -150,6 +150,7 @@ function found({ rows }: Frame): void {
   }
   query.value = "";
   viewChanged();
+  byId("scroll").focus();
   show(symbol);
 }
 

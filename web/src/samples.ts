@@ -15,7 +15,7 @@ export class Samples {
     const n = Math.min(this.count, samplesMax);
     if (n === 0) return undefined;
     const sorted = this.ring.slice(0, n).sort();
-    return { median: sorted[n >> 1]!, p99: sorted[Math.floor((n - 1) * 0.99)]! };
+    return { median: sorted[(n - 1) >> 1]!, p99: sorted[Math.floor((n - 1) * 0.99)]! };
   }
 
   clear(): void {

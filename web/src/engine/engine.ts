@@ -9,7 +9,7 @@ import {
   type State,
   type Subscription,
 } from "tickcast";
-import { formatCount } from "../format";
+import { formatCount, formatMissed } from "../format";
 import type { BoardView, Detail, Frame, Notice, Quality, Status, ToEngine } from "../messages";
 import { Board } from "./board";
 import { Book, type Row } from "./book";
@@ -206,8 +206,8 @@ export class Engine {
     this.comeback = undefined;
     const missed = this.book.missed - comeback.missedBefore;
     const after = formatCount(comeback.liveAt - comeback.lostAt);
-    const owed = `${formatCount(comeback.owed)} trades caught up with`;
-    const text = `Resumed on ${node} after ${after} ms: ${owed}, ${missed === 0 ? "none" : `up to ${formatCount(missed)}`} missed`;
+    const owed = `trades caught up with: ${formatCount(comeback.owed)}`;
+    const text = `Resumed on ${node} after ${after} ms; ${owed}, missed: ${formatMissed(missed)}`;
     this.notice(text, missed === 0 ? "good" : "bad");
     this.changed = true;
   }

@@ -7,7 +7,7 @@ describe("samples", () => {
     const samples = new Samples();
     expect(samples.read()).toBeUndefined();
     for (let i = 100; i >= 1; i--) samples.add(i);
-    expect(samples.read()).toEqual({ median: 51, p99: 99 });
+    expect(samples.read()).toEqual({ median: 50, p99: 99 });
   });
 
   it("forget the oldest", () => {

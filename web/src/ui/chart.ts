@@ -10,7 +10,7 @@ import type { Candle, Detail } from "../messages";
 
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const short = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
-const shown = 90;
+const shown = 60;
 
 /** The candles of one symbol, with their volume below. */
 export class Chart {
