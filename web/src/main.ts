@@ -1,10 +1,10 @@
 // The page: asks its engine for a frame, paints it, and passes on what the reader does. What moves is
 // written in one place, once per animation frame.
 
-import type { DeliveryOptions, State } from "tickcast";
+import type { DeliveryOptions } from "tickcast";
 import { readSymbols, writeSymbols } from "./address";
 import { formatBytes, formatCount } from "./format";
-import type { BoardView, Frame, ToEngine } from "./messages";
+import type { BoardView, Frame, LinkState, ToEngine } from "./messages";
 import { Samples } from "./samples";
 import { Banner, troubleOf } from "./ui/banner";
 import { Chart } from "./ui/chart";
@@ -209,7 +209,7 @@ function paint(): void {
   tell({ do: "frame" });
 }
 
-function wordOf(state: State): string {
+function wordOf(state: LinkState): string {
   return state.kind === "waiting" ? "reconnecting" : state.kind;
 }
 

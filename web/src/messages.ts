@@ -126,8 +126,19 @@ export interface Notice {
   tone: "good" | "bad" | "plain";
 }
 
+/** A connection's state as it can be posted: an error that is copied to another thread loses its code. */
+export type LinkState =
+  | Exclude<State, { kind: "closed" }>
+  | { kind: "closed"; error: { message: string; code: number | undefined } | undefined };
+
+export function portable(state: State): LinkState {
+  if (state.kind !== "closed") return state;
+  const { error } = state;
+  return { kind: "closed", error: error && { message: error.message, code: error.code } };
+}
+
 export interface Status {
-  state: State;
+  state: LinkState;
   /** The node knows no symbol yet. */
   noFeed: boolean;
   /** No price has come for so long; undefined before the first. */

@@ -55,7 +55,7 @@ export function socketDial(make: WebSocketMaker): Dial {
     };
     socket.onclose = ({ code, reason }) => {
       leave();
-      listener.closed(reason || `closed with code ${code}`, code);
+      listener.closed(reason ? `${reason} (${code})` : `closed with code ${code}`, code);
     };
     return { send: (request) => socket.send(encodeRequest(request)), close: leave };
   };

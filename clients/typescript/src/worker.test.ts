@@ -91,7 +91,7 @@ describe("a worker", () => {
     FakeSocket.last.end(4408, "slow");
     worker.run();
     expect(seen).toHaveLength(6);
-    expect(client.state).toMatchObject({ kind: "waiting", code: 4408, why: "slow" });
+    expect(client.state).toMatchObject({ kind: "waiting", code: 4408, why: "slow (4408)" });
     expect(worker.terminated).toBe(true);
     client.close();
   });

@@ -10,7 +10,16 @@ import {
   type Subscription,
 } from "tickcast";
 import { formatCount, formatMissed } from "../format";
-import type { BoardView, Detail, Frame, Notice, Quality, Status, ToEngine } from "../messages";
+import {
+  portable,
+  type BoardView,
+  type Detail,
+  type Frame,
+  type Notice,
+  type Quality,
+  type Status,
+  type ToEngine,
+} from "../messages";
 import { Board } from "./board";
 import { Book, type Row } from "./book";
 import { Meter } from "./meter";
@@ -287,7 +296,7 @@ export class Engine {
 
   private status(now: number): Status {
     return {
-      state: this.client!.state,
+      state: portable(this.client!.state),
       noFeed: this.noFeed,
       silentSeconds: this.pricedAt === undefined ? undefined : Math.floor((now - this.pricedAt) / 1000),
       slow: this.slow,

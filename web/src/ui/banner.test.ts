@@ -1,6 +1,6 @@
-import { TickcastError, type State } from "tickcast";
+import { TickcastError } from "tickcast";
 import { describe, expect, it } from "vitest";
-import type { Status } from "../messages";
+import { portable, type LinkState, type Status } from "../messages";
 import { troubleOf } from "./banner";
 
 const hello = {
@@ -12,17 +12,16 @@ const hello = {
   maxSymbols: 1,
   auth: "none",
 } as const;
-const live: State = { kind: "live", hello };
-const waiting = (code: number | undefined, why = "why"): State => ({
+const live: LinkState = { kind: "live", hello };
+const waiting = (code: number | undefined, why = "why"): LinkState => ({
   kind: "waiting",
   until: 3_500,
   why,
   code,
 });
-const closed = (code: number | undefined): State => ({
-  kind: "closed",
-  error: new TickcastError("expired", code),
-});
+/** As it comes from the other thread. */
+const closed = (code: number | undefined): LinkState =>
+  structuredClone(portable({ kind: "closed", error: new TickcastError("expired", code) }));
 const well = { state: live, noFeed: false, silentSeconds: 0, slow: false };
 
 describe("a trouble", () => {
@@ -39,7 +38,7 @@ describe("a trouble", () => {
       "Nothing heard for 37 s.",
     ],
     ["of a device without network", { state: waiting(1006) }, false, "offline", "by itself"],
-    ["of a token", { state: closed(4401) }, true, "asks for a token", "expired"],
+    ["of a token", { state: closed(4401) }, true, "asks for a token", "Expired."],
     ["of another protocol", { state: closed(undefined) }, true, "cannot speak", "Reload"],
     ["of a node without a feed", { noFeed: true }, true, "no market data", "every two seconds"],
     ["of a market that is quiet", { silentSeconds: 15 }, true, "No price for 15 s", "alive"],

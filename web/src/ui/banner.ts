@@ -18,10 +18,10 @@ export function troubleOf(status: Status, online: boolean, now: number): Trouble
   const { state } = status;
   if (state.kind === "closed") {
     if (state.error?.code === Code.unauthenticated) {
-      const text = `${state.error.message}. Give one to go on; it is kept in this page only.`;
+      const text = `${sentence(state.error.message)} Give one to go on; it is kept in this page only.`;
       return { tone: "bad", title: "The node asks for a token.", text, action: "token" };
     }
-    const text = `${state.error?.message ?? ""}. Reload the page when that is mended.`;
+    const text = `${sentence(state.error?.message ?? "")} Reload the page when that is mended.`;
     return { tone: "bad", title: "This page cannot speak to the node.", text };
   }
   if (!online && state.kind !== "live") {
@@ -70,8 +70,12 @@ function reasonOf(code: number | undefined, why: string): [title: string, text: 
     case Code.tooMany:
       return ["Too many requests or connections (4429).", "The node asked to come back later."];
     default:
-      return ["Connection lost.", `${why[0]?.toUpperCase() ?? ""}${why.slice(1)}.`];
+      return ["Connection lost.", sentence(why)];
   }
+}
+
+function sentence(words: string): string {
+  return `${words.slice(0, 1).toUpperCase()}${words.slice(1)}.`;
 }
 
 export class Banner {
