@@ -197,7 +197,7 @@ func TestBatchesKeepToTheTokensRate(t *testing.T) {
 	w.s.deflate = false
 	w.s.rights = &rights{gate: &gate{Verifier: &auth.Verifier{}}}
 	w.s.rights.batchEvery = int64(time.Second)
-	h.views[0].index.Add(w.s, h.tape("A").id, option{})
+	w.s.add(h.tape("A").id, option{})
 	frames := func() int { return len(w.frames) }
 	h.publish("A", 1)
 	h.step()

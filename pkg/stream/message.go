@@ -32,12 +32,29 @@ type message struct {
 
 // fill takes the next batch off the queue.
 func (m *message) fill(q *backpressure.Queue, enc codec.Encoding) {
+	b := m.begin(enc)
+	q.Fill(&b, batchBytesMax)
+	m.end(&b, enc)
+}
+
+// fillWith makes the batch of chunks that fit.
+func (m *message) fillWith(chunks []*codec.Chunk, enc codec.Encoding) {
+	b := m.begin(enc)
+	for _, c := range chunks {
+		b.Add(c.In(enc), c.N)
+	}
+	m.end(&b, enc)
+}
+
+func (m *message) begin(enc codec.Encoding) (b codec.Batch) {
 	if m.buf == nil {
 		m.buf = make([]byte, headroom, headroom+4<<10)
 	}
-	var b codec.Batch
 	b.Reset(enc, m.buf[headroom:headroom])
-	q.Fill(&b, batchBytesMax)
+	return b
+}
+
+func (m *message) end(b *codec.Batch, enc codec.Encoding) {
 	m.events, m.text, m.plain, m.zipped = b.Len(), enc == codec.JSON, nil, nil
 	batch := b.Bytes()
 	if len(batch) > cap(m.buf)-headroom {
@@ -122,30 +139,44 @@ type shared struct {
 	message message
 }
 
-// next takes the session's next batch off its queue. Where a session of its kind has been
-// sent the very same chunks in this flush, that message serves again.
+// next takes the session's next batch off its queue.
 func (sh *shard) next(s *session) *message {
-	k := sh.kindOf(s)
-	if k.sessions > 1 {
-		if k.shared == nil {
-			k.shared = new(shared)
-		}
-		last := k.shared
+	if sh.kindOf(s).sessions > 1 {
 		chunks, ok := s.queue.Chunks(sh.chunks[:0], batchBytesMax/2) // with room for commas
 		sh.chunks = chunks
-		switch {
-		case !ok:
-		case last.flush == sh.flushes && slices.Equal(last.chunks, chunks):
-			s.queue.Clear()
-			return &last.message
-		case last.flush != sh.flushes:
-			last.flush, last.chunks = sh.flushes, append(last.chunks[:0], chunks...)
-			last.message.fill(&s.queue, s.enc)
-			return &last.message
+		if ok {
+			m, made := sh.messageOf(s, chunks)
+			if made {
+				s.queue.Clear()
+			} else {
+				m.fill(&s.queue, s.enc)
+			}
+			return m
 		}
 	}
 	sh.message.fill(&s.queue, s.enc)
 	return &sh.message
+}
+
+// messageOf is where the session's batch of these chunks is, or is to be made. Where a session
+// of its kind was sent the very same in this flush, that message serves again.
+func (sh *shard) messageOf(s *session, chunks []*codec.Chunk) (m *message, made bool) {
+	k := sh.kindOf(s)
+	if k.sessions == 1 {
+		return &sh.message, false
+	}
+	if k.shared == nil {
+		k.shared = new(shared)
+	}
+	last := k.shared
+	switch {
+	case last.flush == sh.flushes && slices.Equal(last.chunks, chunks):
+		return &last.message, true
+	case last.flush == sh.flushes:
+		return &sh.message, false
+	}
+	last.flush, last.chunks = sh.flushes, append(last.chunks[:0], chunks...)
+	return &last.message, false
 }
 
 // kindOf finds the session's kind, which changes with its subscriptions.

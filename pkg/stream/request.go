@@ -194,7 +194,7 @@ func (s *session) subscribeOne(t *tape, opt option, req *codec.Request) {
 	}
 	if s.set.Has(t.id) {
 		s.releaseStream(t.id) // what the old interval held back
-		if s.view.index.Add(s, t.id, opt) {
+		if s.add(t.id, opt) {
 			s.view.name(t.id)
 			s.view.in.want(t, s.sh.n, fresh, func(tail) {})
 		}
@@ -225,7 +225,7 @@ func (s *session) granted(tl tail, snapshot bool, after int64) {
 	if !s.set.Has(t.id) { // a wildcard may have been granted meanwhile
 		s.begin(tl, snapshot, after)
 	}
-	s.view.index.Add(s, t.id, opt)
+	s.add(t.id, opt)
 }
 
 // askedAll is a wildcard that the session asked for and does not have yet.
@@ -296,6 +296,7 @@ func (s *session) grantedAll(ch market.Channel, tapes []tail, snapshot bool, aft
 	if s.set.All(ch) {
 		s.view.unnameAll(ch) // asked for again: one count is enough
 	}
+	s.pushed = true
 	s.view.index.AddAll(s, ch, asked.opt, s.view.unname)
 	for id := range asked.ended {
 		s.view.index.Remove(s, id)

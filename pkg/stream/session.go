@@ -44,6 +44,8 @@ type session struct {
 	sh      *shard
 	leaving *leaving // nil unless the session is to end
 	dirty   bool     // in the shard's list
+	picking bool     // picks what it wants out of the window at this flush
+	pushed  bool     // gets its ticks into its queue: see pick
 	busy    bool     // the wire has a message that it has not passed on
 	laden   bool     // in the shard's list of those whose memory is watched
 	slow    bool     // what a stat event says
@@ -286,24 +288,30 @@ func (s *session) flush() {
 		if m.events == 0 {
 			break
 		}
-		n, bytes := int64(m.events), int64(len(m.batch()))
-		sh.sum.events += n
-		sh.sum.batches++
-		sh.sum.bytes += bytes
-		s.total.events += n
-		s.total.batches++
-		s.total.bytes += bytes
-		s.sent = sh.now
-		s.sentBatch()
-		if !s.wire.Send(m) {
-			s.busy = true
-			s.stuckAt, s.waiting = sh.now, -1
-			s.watch()
-			s.load()
-		}
+		s.send(m)
 	}
 	if l := s.leaving; l != nil && l.closing != 0 && !s.busy && !s.closed && s.queue.Empty() {
 		s.wire.Close(l.closing, l.reason)
+	}
+}
+
+// send hands a message to the wire, which is not busy.
+func (s *session) send(m *message) {
+	sh := s.sh
+	n, bytes := int64(m.events), int64(len(m.batch()))
+	sh.sum.events += n
+	sh.sum.batches++
+	sh.sum.bytes += bytes
+	s.total.events += n
+	s.total.batches++
+	s.total.bytes += bytes
+	s.sent = sh.now
+	s.sentBatch()
+	if !s.wire.Send(m) {
+		s.busy = true
+		s.stuckAt, s.waiting = sh.now, -1
+		s.watch()
+		s.load()
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tickcast/tickcast/pkg/backpressure"
 	"github.com/tickcast/tickcast/pkg/codec"
+	"github.com/tickcast/tickcast/pkg/subscribe"
 )
 
 // option is how a session wants one stream.
@@ -35,11 +36,12 @@ type shard struct {
 	wall     int64   // Unix ns of the same instant
 	views    []*view // by ingest.n; the first is there from the start
 	sessions []*session
-	gathered []gathered // came since the last flush
-	place    []int32    // by tape.id, where in gathered it is, plus one
-	emptying bool       // the node drains or stops: who opens now is sent away
-	dirty    []*session // have something to send; emptied every flush
-	flushed  int64      // when the last flush was
+	gathered []gathered     // came since the last flush
+	place    []int32        // by tape.id, where in gathered it is, plus one
+	window   []*codec.Chunk // by tape.id, during a flush
+	emptying bool           // the node drains or stops: who opens now is sent away
+	dirty    []*session     // have something to send; emptied every flush
+	flushed  int64          // when the last flush was
 	flushes  uint64
 	kinds    map[uint64]*kind
 	message  message        // the one that is being sent, unless it is a kind's
@@ -223,14 +225,29 @@ func (sh *shard) gather(t *tape, c *codec.Chunk) {
 func (sh *shard) publishGathered() {
 	for i := range sh.gathered {
 		g := &sh.gathered[i]
-		sh.place[g.tape.id] = 0
-		if x := sh.indexOf(g.tape); len(x.Named(g.tape.id)) > 0 || len(x.Wild(g.tape.stream.Channel)) > 0 {
-			c := g.chunks[0]
-			if len(g.chunks) > 1 {
-				c = codec.Join(g.chunks)
-			}
+		if c := sh.joined(g); c != nil {
 			sh.publish(g.tape, c)
 		}
+	}
+	sh.forgetGathered()
+}
+
+// joined is all that was gathered of a stream, nil if nobody wants it any more.
+func (sh *shard) joined(g *gathered) *codec.Chunk {
+	x := sh.indexOf(g.tape)
+	switch {
+	case len(x.Named(g.tape.id)) == 0 && len(x.Wild(g.tape.stream.Channel)) == 0:
+		return nil
+	case len(g.chunks) == 1:
+		return g.chunks[0]
+	}
+	return codec.Join(g.chunks)
+}
+
+func (sh *shard) forgetGathered() {
+	for i := range sh.gathered {
+		g := &sh.gathered[i]
+		sh.place[g.tape.id] = 0
 		clear(g.chunks)
 		g.tape, g.chunks = nil, g.chunks[:0]
 	}
@@ -243,9 +260,13 @@ func (sh *shard) publish(t *tape, c *codec.Chunk) {
 	for i := range named {
 		named[i].Owner.push(c, named[i].Opt)
 	}
-	wild := x.Wild(t.stream.Channel)
+	sh.publishWild(x, t.id, c)
+}
+
+func (sh *shard) publishWild(x *subscribe.Index[*session, option], id subscribe.ID, c *codec.Chunk) {
+	wild := x.Wild(id.Channel())
 	for i := range wild {
-		if !x.Excepts(wild[i].Owner, t.id) {
+		if !x.Excepts(wild[i].Owner, id) {
 			wild[i].Owner.push(c, wild[i].Opt)
 		}
 	}
@@ -274,14 +295,19 @@ func (sh *shard) flush() int64 {
 	if due := sh.flushed + int64(sh.cfg.BatchEvery); sh.now < due && sh.flushed > 0 {
 		return due
 	}
-	sh.publishGathered()
 	sh.flushed = sh.now
 	sh.flushes++
+	sh.openWindow()
 	for i, s := range sh.dirty {
-		s.dirty = false
+		if s.picking {
+			s.picking = false
+			s.pick()
+		}
+		s.dirty = false // not before: what pick pushes is flushed right here
 		s.flush()
 		sh.dirty[i] = nil
 	}
 	sh.dirty = sh.dirty[:0]
+	sh.closeWindow()
 	return 0
 }

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"unsafe"
 
+	"pgregory.net/rapid"
+
 	"github.com/tickcast/tickcast/pkg/backpressure"
 	"github.com/tickcast/tickcast/pkg/codec"
 	"github.com/tickcast/tickcast/pkg/market"
@@ -67,7 +69,7 @@ func (h *handShard) subscriber(enc codec.Encoding, p backpressure.Policy, symbol
 	s.wire = w
 	s.open()
 	for _, symbol := range symbols {
-		h.views[0].index.Add(s, h.tape(symbol).id, option{policy: p})
+		s.add(h.tape(symbol).id, option{policy: p})
 	}
 	h.step()
 	w.frames, w.memory = nil, nil
@@ -104,7 +106,8 @@ func (h *handShard) step() {
 func TestAlikeSessionsShareFrames(t *testing.T) {
 	h := newHandShard(t, Config{})
 	a := h.subscriber(codec.MsgPack, backpressure.DropOldest, "A", "B")
-	b := h.subscriber(codec.MsgPack, backpressure.Aggregate, "B", "A")
+	b := h.subscriber(codec.MsgPack, backpressure.Aggregate, "A", "B")
+	turned := h.subscriber(codec.MsgPack, backpressure.DropOldest, "B", "A")
 	text := h.subscriber(codec.JSON, backpressure.DropOldest, "A", "B")
 	text2 := h.subscriber(codec.JSON, backpressure.DropOldest, "A", "B")
 	less := h.subscriber(codec.MsgPack, backpressure.DropOldest, "A")
@@ -118,8 +121,8 @@ func TestAlikeSessionsShareFrames(t *testing.T) {
 
 	h.publish("A", 20)
 	h.step()
-	h.publish("B", 20)
 	h.publish("A", 1)
+	h.publish("B", 20)
 	asked.s.control(codec.AppendPong(nil, nil, 1))
 	h.step()
 
@@ -128,7 +131,8 @@ func TestAlikeSessionsShareFrames(t *testing.T) {
 		of, as *recorder
 		want   bool
 	}{
-		{"same symbols in another order and under another policy", b, a, true},
+		{"same symbols under another policy", b, a, true},
+		{"named in another order", turned, a, false},
 		{"both in JSON", text2, text, true},
 		{"both plain", plain2, plain, true},
 		{"another encoding", text, a, false},
@@ -160,6 +164,92 @@ func TestAlikeSessionsShareFrames(t *testing.T) {
 	if len(h.kinds) != 0 || len(h.timers) != 0 {
 		t.Errorf("%d kinds and %d timers stay when all sessions are gone", len(h.kinds), len(h.timers))
 	}
+}
+
+// TestEverySessionGetsItsTicks states that however ticks reach a session, by its queue or by
+// its own picking, shared or not, it gets each stream's in order, each once.
+func TestEverySessionGetsItsTicks(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		h := newHandShard(t, Config{PendingBytes: 64 << 20, NodePendingBytes: 1 << 30})
+		symbols := []string{"A", "B", "C", "D", "E"}
+		name := rapid.SampledFrom(symbols)
+		var all []*recorder
+		want := make(map[*recorder]map[string]int64) // the next seq of each stream
+		for range rapid.IntRange(1, 6).Draw(rt, "sessions") {
+			names := rapid.SliceOfNDistinct(name, 1, 4, rapid.ID).Draw(rt, "symbols")
+			enc := rapid.SampledFrom([]codec.Encoding{codec.MsgPack, codec.JSON}).Draw(rt, "encoding")
+			w := h.subscriber(enc, backpressure.DropOldest, names...)
+			w.s.deflate = false
+			if rapid.Bool().Draw(rt, "interval") {
+				w.s.add(h.tape(names[0]).id, option{policy: backpressure.DropOldest, intervalMS: 50})
+			}
+			all, want[w] = append(all, w), make(map[string]int64)
+		}
+		next := make(map[string]int64)
+		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
+			w := rapid.SampledFrom(all).Draw(rt, "session")
+			switch rapid.IntRange(0, 6).Draw(rt, "step") {
+			case 0, 1, 2:
+				symbol := name.Draw(rt, "symbol")
+				h.seq = next[symbol]
+				h.publish(symbol, rapid.SampledFrom([]int{1, 3, 400}).Draw(rt, "ticks"))
+				next[symbol] = h.seq
+			case 3:
+				h.step()
+			case 4:
+				w.stalled = true
+			case 5:
+				w.stalled = false
+				if w.s.busy {
+					w.s.passedOn()
+				}
+			case 6:
+				w.s.control(codec.AppendPong(nil, nil, 1))
+			}
+		}
+		for _, w := range all {
+			w.stalled = false
+			w.s.passedOn()
+		}
+		for range 40 { // past every interval
+			h.step()
+		}
+		for _, w := range all {
+			for _, frame := range w.frames {
+				head := map[byte]int{126: 4, 127: 10}[frame[1]]
+				events, err := codec.DecodeBatch(w.s.enc, []byte(frame[max(2, head):]))
+				if err != nil {
+					rt.Fatal(err)
+				}
+				for _, ev := range events {
+					tr, ok := ev.(market.Trade)
+					if !ok {
+						continue
+					}
+					if tr.Seq != want[w][tr.Symbol]+1 {
+						rt.Fatalf("%s: seq %d came behind %d", tr.Symbol, tr.Seq, want[w][tr.Symbol])
+					}
+					want[w][tr.Symbol] = tr.Seq
+				}
+			}
+			for i := range w.s.set.Len() {
+				symbol := h.symbolOf(w.s.set.At(i))
+				if want[w][symbol] != next[symbol] {
+					rt.Fatalf("%s: %d came, %d were published", symbol, want[w][symbol], next[symbol])
+				}
+			}
+		}
+	})
+}
+
+// symbolOf is the symbol of a stream of the test.
+func (h *handShard) symbolOf(id subscribe.ID) string {
+	for symbol, t := range h.tapes {
+		if t.id == id {
+			return symbol
+		}
+	}
+	return ""
 }
 
 // TestNodeMemory states that sessions that never read hold no more together than the node

@@ -52,6 +52,12 @@ func (x *Index[T, O]) Named(id ID) []Slot[T, O] {
 // index's own.
 func (x *Index[T, O]) Wild(ch market.Channel) []Slot[T, O] { return x.wild[ch] }
 
+// Option returns the options of the i-th stream that the session named.
+func (x *Index[T, O]) Option(s *Set[T, O], i int) O {
+	n := s.named[i]
+	return x.named[n.id][n.at].Opt
+}
+
 // Excepts says whether the session's wildcard does not cover the stream.
 func (x *Index[T, O]) Excepts(session T, id ID) bool {
 	set := session.Subscriptions()
@@ -74,15 +80,15 @@ type wildcard struct {
 // noWildcards stands for those of a Set that has none, as most have: it is never written.
 var noWildcards [market.Channels]wildcard
 
-// scanMax is how many named streams a Set searches one by one before it keeps a map: few
+// SmallSet is how many named streams a Set searches one by one before it keeps a map: few
 // sessions name more, and a map costs more than their whole set. Searching so many takes as
 // long as a few cache misses.
-const scanMax = 128
+const SmallSet = 128
 
 // A Set holds what one session subscribes to. The zero value is ready.
 type Set[T, O any] struct {
 	named []named
-	pos   map[ID]uint32              // id -> position in named, kept above scanMax
+	pos   map[ID]uint32              // id -> position in named, kept above SmallSet
 	some  *[market.Channels]wildcard // nil before the first; read by wild
 	sum   uint64
 
@@ -150,6 +156,9 @@ func (s *Set[T, O]) Has(id ID) bool {
 	return !out && s.passes(id)
 }
 
+// At returns the i-th of the streams that the session named, in no order.
+func (s *Set[T, O]) At(i int) ID { return s.named[i].id }
+
 // Each calls f for every stream that the session named, in no order.
 func (s *Set[T, O]) Each(f func(ID)) {
 	for _, n := range s.named {
@@ -197,7 +206,7 @@ func (s *Set[T, O]) filed(id ID, i uint32) {
 	switch {
 	case s.pos != nil:
 		s.pos[id] = i
-	case len(s.named) > scanMax:
+	case len(s.named) > SmallSet:
 		s.pos = make(map[ID]uint32, 2*len(s.named))
 		for j, n := range s.named {
 			s.pos[n.id] = uint32(j)

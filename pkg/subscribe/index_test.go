@@ -73,7 +73,7 @@ func matches(x *index, id subscribe.ID) []string {
 
 func TestIndexAgreesWithTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		const symbols = 80 // twice that is above scanMax, so that both kinds of set are met
+		const symbols = 80 // twice that is above SmallSet, so that both kinds of set are met
 		var x index
 		sets, twins := map[string]*session{}, map[string]*twin{}
 		for _, name := range []string{"a", "b", "c"} {
