@@ -19,6 +19,6 @@ func TestMetricsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(newMetrics(feed.New(source, nil, feed.Config{}, zap.NewNop())))
+	registry.MustRegister(newMetrics("sim", source, feed.New(source, nil, feed.Config{}, zap.NewNop()), func() bool { return true }))
 	house.CheckMetrics(t, registry, "### Metrics of feed")
 }

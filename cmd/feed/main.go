@@ -134,7 +134,7 @@ func publish(ctx context.Context, o *opts, source feed.Source, log *zap.Logger) 
 		defer keep(lease)()
 	}
 	f := feed.New(source, b, cfg, log.Named("feed"))
-	server := &http.Server{Handler: adminMux(f, b), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: adminMux(newMetrics(o.Source, source, f, func() bool { return b.Status().Connected })), ReadHeaderTimeout: 10 * time.Second}
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(admin) })
 	defer serving.Wait()
@@ -163,14 +163,14 @@ func keep(lease *bus.Lease) (end func()) {
 	return func() { cancel(); running.Wait() }
 }
 
-func adminMux(f *feed.Feed, b *bus.Bus) http.Handler {
+func adminMux(m *feedMetrics) http.Handler {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(newMetrics(f), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !b.Status().Connected {
+		if !m.connected() {
 			http.Error(w, "not connected to NATS", http.StatusServiceUnavailable)
 			return
 		}

@@ -5,6 +5,7 @@ import (
 	"iter"
 
 	"github.com/tickcast/tickcast/pkg/codec"
+	"github.com/tickcast/tickcast/pkg/market"
 )
 
 // eventBytesMax bounds a gap or an aggregate in either encoding: a symbol of 64 bytes, each
@@ -53,9 +54,11 @@ func (q *Queue) send(it *item, b *codec.Batch, room int) bool {
 		if room < eventBytesMax && b.Len() > 0 {
 			return false
 		}
-		b.AddRecord(it.event.record())
 		if it.event.gap != nil {
+			b.AddGap(it.event.gap)
 			delete(q.st.open, it.event.stream)
+		} else {
+			b.AddRecord(aggregateRecord(it.event.sum))
 		}
 	}
 	q.count(it, -it.size)
@@ -71,14 +74,10 @@ func (q *Queue) sendFront(it *item, b *codec.Batch, room int) {
 	*it = back
 }
 
-// record encodes a gap or an aggregate.
-func (e *event) record() []byte {
-	if g := e.gap; g != nil {
-		return codec.AppendGap(nil, g.Stream, g.From, g.To, g.Reason)
-	}
-	rec, err := codec.AppendAggregate(nil, e.sum)
+func aggregateRecord(a *market.Aggregate) []byte {
+	rec, err := codec.AppendAggregate(nil, a)
 	if err != nil {
-		panic(fmt.Sprintf("backpressure: aggregate of seqs %d to %d: %v", e.sum.FromSeq, e.sum.ToSeq, err))
+		panic(fmt.Sprintf("backpressure: aggregate of seqs %d to %d: %v", a.FromSeq, a.ToSeq, err))
 	}
 	return rec
 }

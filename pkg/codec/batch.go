@@ -3,6 +3,7 @@ package codec
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // batchHeadBytes is an array16 head: filled in when the count is known, and enough, since
@@ -13,9 +14,10 @@ const batchHeadBytes = 3
 // refuses: a sender keeps to the limit by asking Size()+len(chunk) <= MaxBatchBytes before
 // it adds. The zero value must be Reset. Not for use from two goroutines.
 type Batch struct {
-	buf []byte
-	n   int
-	enc Encoding
+	buf  []byte
+	n    int
+	gaps GapCounts
+	enc  Encoding
 }
 
 // Reset starts an empty batch in buf's storage, which may be nil. What buf held is gone.
@@ -53,6 +55,17 @@ func (b *Batch) AddRecord(rec []byte) {
 	}
 	b.n++
 }
+
+// AddGap appends a gap and counts it by its reason.
+func (b *Batch) AddGap(g *Gap) {
+	b.AddRecord(AppendGap(nil, g.Stream, g.From, g.To, g.Reason))
+	if i := slices.Index(reasons[:], g.Reason); i >= 0 {
+		b.gaps[i]++
+	}
+}
+
+// Gaps returns how many gaps AddGap was given.
+func (b *Batch) Gaps() GapCounts { return b.gaps }
 
 // Len returns how many events the batch has.
 func (b *Batch) Len() int { return b.n }

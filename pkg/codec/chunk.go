@@ -16,6 +16,7 @@ type Chunk struct {
 	First, Last int64  // seqs, both included, no hole between
 	N           int    // ticks
 	Bytes       []byte // N msgpack records
+	At          int64  // when it reached the node, on the node's clock; the node's as Stream is
 
 	last int // where in Bytes the newest record begins
 
@@ -77,6 +78,17 @@ func gapReason(rec []byte) Reason {
 // LastRecord returns the newest tick's msgpack record, which aliases Bytes.
 func (c *Chunk) LastRecord() []byte { return c.Bytes[c.last:] }
 
+// LastTime returns the newest tick's own time, in Unix ns; for a bar, when it began.
+func (c *Chunk) LastTime() int64 {
+	rec := c.LastRecord()
+	_, i := arrayAt(rec, 0)
+	_, i = strAt(rec, i)
+	_, i = strAt(rec, i)
+	_, i = intAt(rec, i)
+	at, _ := intAt(rec, i)
+	return at
+}
+
 // From returns the part of c with seqs from seq on: c itself if that is all of it, nil if
 // it is nothing. A part is a Chunk of its own that shares c's Bytes.
 func (c *Chunk) From(seq int64) *Chunk {
@@ -98,7 +110,7 @@ func (c *Chunk) From(seq int64) *Chunk {
 		}
 	}
 	return &Chunk{
-		Stream: c.Stream, Channel: c.Channel, Symbol: c.Symbol,
+		Stream: c.Stream, Channel: c.Channel, Symbol: c.Symbol, At: c.At,
 		First: seq, Last: c.Last, N: int(c.Last - seq + 1),
 		Bytes: c.Bytes[i:], last: c.last - i,
 	}

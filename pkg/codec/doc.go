@@ -87,6 +87,14 @@ const (
 	ReasonReset    Reason = "reset"    // numbers that were never used
 )
 
+var reasons = [...]Reason{ReasonSlow, ReasonUpstream, ReasonHistory, ReasonReset}
+
+// Reasons returns every reason, in the order of [GapCounts].
+func Reasons() [len(reasons)]Reason { return reasons }
+
+// GapCounts has a number for each reason.
+type GapCounts [len(reasons)]int32
+
 // symbolLegal agrees with market.CheckSymbol, without an error to build. Nearly every
 // symbol is short ASCII, which the loop settles.
 func symbolLegal[T string | []byte](s T) bool {

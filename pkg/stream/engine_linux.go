@@ -136,10 +136,10 @@ func (d *driver) Drained(c *eventloop.Conn) {
 }
 
 // Closed ends the session.
-func (d *driver) Closed(c *eventloop.Conn, _ int, _ error) {
+func (d *driver) Closed(c *eventloop.Conn, code int, _ error) {
 	d.time()
 	s := c.Data.(*session)
-	s.gone()
+	s.gone(code)
 	s.leave()
 }
 

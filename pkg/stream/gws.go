@@ -108,7 +108,8 @@ func (e *gwsEngine) serve(conn net.Conn, buffered []byte, r *http.Request, s *se
 	e.goroutines.Go(w.writeLoop)
 	e.readLoop(ws.Conn)
 	close(w.done)
-	s.sh.do(s.gone)
+	code := w.endedWith()
+	s.sh.do(func() { s.gone(code) })
 	_ = sc.finish()
 }
 
@@ -120,6 +121,25 @@ func (e *gwsEngine) readLoop(ws *gws.Conn) {
 		}
 	}()
 	ws.ReadLoop()
+}
+
+// OnClose notes the code of the close frame, where there was one.
+func (e *gwsEngine) OnClose(ws *gws.Conn, err error) {
+	var closed *gws.CloseError
+	if errors.As(err, &closed) {
+		wireOf(ws).closeCode = int(closed.Code)
+	}
+}
+
+// endedWith says how the connection ended, once the read loop has.
+func (w *gwsWire) endedWith() int {
+	switch {
+	case w.net.fault != nil:
+		return w.net.fault.code
+	case w.closeCode != 0:
+		return w.closeCode
+	}
+	return closeAbnormal
 }
 
 // wireKey is where a gws connection keeps its wire.
@@ -161,6 +181,8 @@ type gwsWire struct {
 	out     chan outgoing // a message and a close at the most
 	done    chan struct{} // the read loop has ended
 	handled chan struct{} // the shard has carried a request out
+
+	closeCode int // of the frame that ended the read loop, whose alone it is
 
 	// shard
 	sent    int64 // bytes of messages handed over

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -94,6 +95,7 @@ type ingest struct {
 	expecting map[*tape]struct{} // hold trades back, or have sessions that wait for what they missed
 	kept      int                // bytes of all histories
 	horizon   int64              // how long ticks stay in them, at present
+	at, wall  int64              // when the messages that are being taken came: node clock and Unix ns; 0 before the first
 
 	kick       chan struct{} // wakes the fetcher
 	kickSearch chan struct{} // wakes the searcher
@@ -105,6 +107,7 @@ type ingestMetrics struct {
 	messages, ticks, bad, stale, lost, resets atomic.Int64
 	filled, searches, kept                    atomic.Int64
 	gaps                                      [market.Channels]atomic.Int64
+	lag                                       histogram
 }
 
 func newIngest(up Upstream, cfg *Config, c clock, post func(int, []item)) *ingest {
@@ -171,6 +174,9 @@ func (in *ingest) message(subject string, body []byte) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.metrics.messages.Add(1)
+	if in.at == 0 {
+		in.at, in.wall = in.clock.now(), time.Now().UnixNano()
+	}
 	t := in.bySubject[subject]
 	if t == nil {
 		s, err := in.up.ParseSubject(subject)
@@ -186,6 +192,9 @@ func (in *ingest) message(subject string, body []byte) {
 		return
 	}
 	t.listed = true
+	if t.stream.Channel != market.ChannelBar { // a bar's time is its beginning
+		in.metrics.lag.add(&latencyBounds, max(0, in.wall-c.LastTime()))
+	}
 	switch {
 	case t.state == tapeIdle && in.liveAll[t.stream.Channel]:
 		t.state = tapeLive // new under the wildcard: it begins here
@@ -212,7 +221,7 @@ func (in *ingest) accept(t *tape, c *codec.Chunk, reset int64) {
 		in.metrics.stale.Add(int64(c.N))
 		return
 	}
-	c.Stream = uint32(t.id)
+	c.Stream, c.At = uint32(t.id), in.at
 	p := past{chunk: c.From(newest + 1), reset: reset}
 	hole := t.last > 0 && c.First > max(t.last, reset)+1
 	switch {
@@ -272,6 +281,7 @@ func (in *ingest) idle() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.flush()
+	in.at = 0
 }
 
 func (in *ingest) flush() {

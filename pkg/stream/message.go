@@ -22,6 +22,7 @@ const (
 type message struct {
 	buf    []byte // headroom, then the batch
 	events int
+	gaps   codec.GapCounts // of them
 	text   bool
 
 	// What a framer makes of it, once for all sessions; empty before.
@@ -55,7 +56,7 @@ func (m *message) begin(enc codec.Encoding) (b codec.Batch) {
 }
 
 func (m *message) end(b *codec.Batch, enc codec.Encoding) {
-	m.events, m.text, m.plain, m.zipped = b.Len(), enc == codec.JSON, nil, nil
+	m.events, m.gaps, m.text, m.plain, m.zipped = b.Len(), b.Gaps(), enc == codec.JSON, nil, nil
 	batch := b.Bytes()
 	if len(batch) > cap(m.buf)-headroom {
 		m.buf = append(make([]byte, headroom, headroom+len(batch)+len(batch)/4), batch...)

@@ -3,6 +3,7 @@ package stream
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/tickcast/tickcast/pkg/codec"
 	"github.com/tickcast/tickcast/pkg/market"
 )
 
@@ -25,6 +26,8 @@ func (n *Node) sum(read func(*shardCounts) int64) float64 {
 var metrics = []metric{
 	{"tickcast_connections", "Subscriber connections open now.", prometheus.GaugeValue,
 		func(n *Node) float64 { return float64(n.sessions.Load()) }},
+	{"tickcast_connections_limit", "Subscriber connections beyond which upgrades are refused.", prometheus.GaugeValue,
+		func(n *Node) float64 { return float64(n.cfg.MaxConnections) }},
 	{"tickcast_connections_opened_total", "Subscriber connections accepted since the start.", prometheus.CounterValue,
 		func(n *Node) float64 { return float64(n.started.Load()) }},
 	{"tickcast_upgrades_refused_total", "Upgrade requests answered by an HTTP error.", prometheus.CounterValue,
@@ -37,6 +40,10 @@ var metrics = []metric{
 		func(n *Node) float64 { return n.sum(func(c *shardCounts) int64 { return c.batches.Load() }) }},
 	{"tickcast_bytes_sent_total", "Bytes of those messages, before compression.", prometheus.CounterValue,
 		func(n *Node) float64 { return n.sum(func(c *shardCounts) int64 { return c.bytes.Load() }) }},
+	{"tickcast_pending_bytes", "Memory that the sessions which are behind hold on to.", prometheus.GaugeValue,
+		func(n *Node) float64 { return n.sum(func(c *shardCounts) int64 { return c.ladenBytes.Load() }) }},
+	{"tickcast_slow_consumers", "Sessions that are slow now, as /v1/sessions has it.", prometheus.GaugeValue,
+		func(n *Node) float64 { return n.sum(func(c *shardCounts) int64 { return c.slow.Load() }) }},
 	{"tickcast_events_conflated_total", "Events that a newer one of their stream took the place of, for slow subscribers.", prometheus.CounterValue,
 		func(n *Node) float64 { return n.sum(func(c *shardCounts) int64 { return c.conflated.Load() }) }},
 	{"tickcast_events_dropped_total", "Events that slow subscribers got a gap for.", prometheus.CounterValue,
@@ -76,7 +83,20 @@ var metrics = []metric{
 		}},
 }
 
-var gapsDesc = prometheus.NewDesc("tickcast_upstream_gaps_total", "Holes in the numbers of a stream, by channel.", []string{"channel"}, nil)
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
+// What does not fit the table: metrics with a label, and histograms.
+var (
+	holesDesc       = describe("tickcast_upstream_gaps_total", "Holes in the numbers of a stream, by channel.", "channel")
+	gapsDesc        = describe("tickcast_gaps_sent_total", "Gap events handed to subscribers' sockets, by reason.", "reason")
+	closesDesc      = describe("tickcast_connections_closed_total", "Subscriber connections that ended, by close code.", "code")
+	batchEventsDesc = describe("tickcast_batch_events", "Events in a WebSocket message.")
+	turnDesc        = describe("tickcast_loop_turn_seconds", "How long a turn of an event loop took.")
+	lagDesc         = describe("tickcast_upstream_lag_seconds", "From a trade's or quote's own time to its arrival at the node: the newest of each NATS message.")
+	deliveryDesc    = describe("tickcast_delivery_seconds", "From arrival at the node to the sockets: the longest wait in each flush, without what slow subscribers hold up.")
+)
 
 // Describe and Collect make the node a prometheus.Collector.
 func (n *Node) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(n, ch) }
@@ -84,9 +104,28 @@ func (n *Node) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByColle
 // Collect reads every metric once.
 func (n *Node) Collect(out chan<- prometheus.Metric) {
 	for _, m := range metrics {
-		out <- prometheus.MustNewConstMetric(prometheus.NewDesc(m.name, m.help, nil, nil), m.kind, m.read(n))
+		out <- prometheus.MustNewConstMetric(describe(m.name, m.help), m.kind, m.read(n))
+	}
+	counter := func(desc *prometheus.Desc, v float64, label string) {
+		out <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, v, label)
 	}
 	for _, ch := range market.AllChannels() {
-		out <- prometheus.MustNewConstMetric(gapsDesc, prometheus.CounterValue, float64(n.in.metrics.gaps[ch].Load()), ch.String())
+		counter(holesDesc, float64(n.in.metrics.gaps[ch].Load()), ch.String())
 	}
+	for i, reason := range codec.Reasons() {
+		counter(gapsDesc, n.sum(func(c *shardCounts) int64 { return c.gaps[i].Load() }), string(reason))
+	}
+	for i := range len(closeCodes) + 1 {
+		counter(closesDesc, n.sum(func(c *shardCounts) int64 { return c.closes[i].Load() }), closeLabel(i))
+	}
+	var events, turns, deliveries []*histogram
+	for _, sh := range n.shards {
+		events = append(events, &sh.counts.batchEvents)
+		turns = append(turns, &sh.counts.turn)
+		deliveries = append(deliveries, &sh.counts.delivery)
+	}
+	out <- eventBounds.metric(batchEventsDesc, events...)
+	out <- turnBounds.metric(turnDesc, turns...)
+	out <- latencyBounds.metric(deliveryDesc, deliveries...)
+	out <- latencyBounds.metric(lagDesc, &n.in.metrics.lag)
 }

@@ -140,13 +140,18 @@ func (s *session) leave() {
 	s.sh.gone()
 }
 
-// gone ends the session when its connection has.
-func (s *session) gone() {
+// gone ends the session when its connection has, with that close code; a session that was
+// told to go counts as gone by that code, whether or not it heard it.
+func (s *session) gone(code int) {
 	if s.closed {
 		return
 	}
 	s.closed = true
 	sh := s.sh
+	if l := s.leaving; l != nil && l.closing != 0 {
+		code = l.closing
+	}
+	sh.sum.closes[closeIndex(code)]++
 	if s.asked != nil {
 		for id := range s.asked.streams {
 			s.view.unname(id)
@@ -302,6 +307,10 @@ func (s *session) send(m *message) {
 	sh.sum.events += n
 	sh.sum.batches++
 	sh.sum.bytes += bytes
+	sh.sum.batchEvents.add(&eventBounds, n)
+	for i, gaps := range m.gaps {
+		sh.sum.gaps[i] += int64(gaps)
+	}
 	s.total.events += n
 	s.total.batches++
 	s.total.bytes += bytes

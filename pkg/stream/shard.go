@@ -2,7 +2,6 @@ package stream
 
 import (
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -49,36 +48,13 @@ type shard struct {
 	framer   framer
 	timers   timers
 	rec      []byte // single records are built here
-	sum      counters
+	arrived  int64  // when the oldest tick that no flush has seen yet reached the node; 0 = none
+	sum      turnCounts
 
 	laden    []*session // hold memory from one turn to the next
 	relieved int64      // when they were last looked at
 	memory   int        // that they may hold together
 	sizes    []int      // of theirs, while they are compared
-}
-
-// counters are gathered during a turn and published once at its end.
-type counters struct {
-	events, batches, bytes         int64
-	conflated, dropped, aggregated int64
-}
-
-// shardCounts are read by other goroutines at any time.
-type shardCounts struct {
-	events, batches, bytes         atomic.Int64
-	conflated, dropped, aggregated atomic.Int64
-	subscriptions, evicted         atomic.Int64
-	ladenBytes                     atomic.Int64
-}
-
-func (c *shardCounts) publish(s *counters) {
-	c.events.Add(s.events)
-	c.batches.Add(s.batches)
-	c.bytes.Add(s.bytes)
-	c.conflated.Add(s.conflated)
-	c.dropped.Add(s.dropped)
-	c.aggregated.Add(s.aggregated)
-	*s = counters{}
 }
 
 func newShard(n int, cfg *Config, c clock) *shard {
@@ -165,7 +141,12 @@ func (sh *shard) turn() (wake int64) {
 		sh.relieved = sh.now
 		sh.relieve()
 	}
-	sh.counts.publish(&sh.sum)
+	if len(sh.laden) > 0 { // their sums must not outlive them
+		if at := sh.now + int64(slowCheck); wake == 0 || at < wake {
+			wake = at
+		}
+	}
+	sh.publishCounts()
 	if next := sh.timers.next(); next > 0 && (wake == 0 || next < wake) {
 		wake = next
 	}
@@ -234,6 +215,9 @@ func (sh *shard) publishGathered() {
 
 // joined is all that was gathered of a stream, nil if nobody wants it any more.
 func (sh *shard) joined(g *gathered) *codec.Chunk {
+	if sh.arrived == 0 {
+		sh.arrived = g.chunks[0].At
+	}
 	x := sh.indexOf(g.tape)
 	switch {
 	case len(x.Named(g.tape.id)) == 0 && len(x.Wild(g.tape.stream.Channel)) == 0:

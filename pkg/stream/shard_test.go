@@ -159,7 +159,7 @@ func TestAlikeSessionsShareFrames(t *testing.T) {
 		t.Errorf("%d kinds of session, want 3: two symbols, two in JSON, one", n)
 	}
 	for len(h.sessions) > 0 {
-		h.sessions[0].gone()
+		h.sessions[0].gone(closeAbnormal)
 	}
 	if len(h.kinds) != 0 || len(h.timers) != 0 {
 		t.Errorf("%d kinds and %d timers stay when all sessions are gone", len(h.kinds), len(h.timers))

@@ -136,7 +136,7 @@ func (s *session) load() {
 // memory. Those that hold the most give first, down to one level for all of them, and those
 // below it, the healthy among them, give nothing.
 func (sh *shard) relieve() {
-	held, total := sh.laden[:0], 0
+	held, total, slow := sh.laden[:0], 0, 0
 	for _, s := range sh.laden {
 		if s.ending() || !s.busy && s.pendingBytes() == 0 {
 			s.laden = false
@@ -145,10 +145,14 @@ func (sh *shard) relieve() {
 		}
 		held = append(held, s)
 		total += s.footprint()
+		if s.slow {
+			slow++
+		}
 	}
 	clear(sh.laden[len(held):])
 	sh.laden = held
 	sh.counts.ladenBytes.Store(int64(total))
+	sh.counts.slow.Store(int64(slow))
 	if total <= sh.memory {
 		if total <= sh.memory/2 {
 			for _, s := range sh.laden {
