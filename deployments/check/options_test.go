@@ -1,0 +1,140 @@
+package check
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	apps "k8s.io/api/apps/v1"
+	core "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// options returns the options of a program, from the table that a test beside it holds to
+// the program.
+func options(t *testing.T, program string) map[string]bool {
+	t.Helper()
+	doc, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(doc), "\n## Options of "+program+"\n")
+	text, _, _ = strings.Cut(text, "\n## ")
+	names := make(map[string]bool)
+	for _, row := range regexp.MustCompile("(?m)^\\| `--(?:\\[no-])?([a-z-]+)` \\|").FindAllStringSubmatch(text, -1) {
+		names[row[1]] = true
+	}
+	if len(names) < 5 {
+		t.Fatalf("%s has the options %v", program, names)
+	}
+	return names
+}
+
+// A run is how the chart starts a program.
+type run struct {
+	args   []string
+	config string // the options file
+	env    []string
+}
+
+func runOf(t *testing.T, manifest, program string) (r run, there bool) {
+	t.Helper()
+	objects, err := decode(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range of[apps.Deployment](objects) {
+		if c := d.Spec.Template.Spec.Containers[0]; c.Name == program {
+			r.args, there = c.Args, true
+			r.config = of[core.ConfigMap](objects)[d.Name].Data[program+".yaml"]
+			for _, e := range c.Env {
+				r.env = append(r.env, e.Name)
+			}
+		}
+	}
+	return r, there
+}
+
+func TestOptionsAreTheProgramsOwn(t *testing.T) {
+	forEachSet(t, func(t *testing.T, manifest string) {
+		for _, program := range []string{"streamer", "feed"} {
+			known := options(t, program)
+			r, _ := runOf(t, manifest, program)
+			var named []string
+			for _, arg := range r.args {
+				name, _, _ := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
+				named = append(named, name)
+			}
+			var config map[string]any
+			if err := yaml.UnmarshalStrict([]byte(r.config), &config); err != nil {
+				t.Fatal(err)
+			}
+			for name := range config {
+				named = append(named, name)
+			}
+			for _, env := range r.env {
+				if name, ours := strings.CutPrefix(env, "TICKCAST_"); ours {
+					named = append(named, strings.ToLower(strings.ReplaceAll(name, "_", "-")))
+				}
+			}
+			for _, name := range named {
+				if !known[name] {
+					t.Errorf("%s has no option --%s", program, name)
+				}
+			}
+		}
+	})
+}
+
+// The streamer itself takes what the chart gives it: types and ranges too.
+func TestStreamerStartsAsTheChartStartsIt(t *testing.T) {
+	bin := filepath.Join(t.TempDir(), "streamer")
+	build := exec.Command("go", "build", "-o", bin, "./cmd/streamer")
+	build.Dir = "../.."
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for name, values := range map[string]string{
+		"as it is": "",
+		"with options": `streamer: {config: {policy: trade=aggregate, max-connections: 1000000, batch-interval: 2ms, compression: false,
+			allowed-origins: [https://a.example.com, https://b.example.com], pending-bytes: 65536}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			manifest, err := render(values)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, _ := runOf(t, manifest, "streamer")
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "streamer.yaml"), []byte(r.config), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for i, arg := range r.args {
+				r.args[i] = strings.NewReplacer("/etc/tickcast", dir, "=:8080", "=127.0.0.1:0", "=:9090", "=127.0.0.1:0").Replace(arg)
+			}
+			cmd := exec.Command(bin, r.args...)
+			cmd.Env = append(os.Environ(), "TICKCAST_NATS=embedded", "TICKCAST_NAME=pod-1", "GOMEMLIMIT=1638MiB")
+			cmd.Stderr = os.Stderr
+			stdout, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			late := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+			defer late.Stop()
+			line, _ := bufio.NewReader(stdout).ReadString('\n')
+			_ = cmd.Process.Signal(syscall.SIGTERM)
+			if err := cmd.Wait(); err != nil || !strings.HasPrefix(line, "ready ") {
+				t.Errorf("%q, %v", line, err)
+			}
+		})
+	}
+}

@@ -1,0 +1,143 @@
+package check
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"helm.sh/helm/v4/pkg/chart/common"
+	"helm.sh/helm/v4/pkg/chart/common/util"
+	"helm.sh/helm/v4/pkg/chart/v2/loader"
+	"helm.sh/helm/v4/pkg/engine"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/kubernetes/scheme"
+	gateway "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+const chartDir = "../helm/tickcast"
+
+// valueSets returns the files that the chart is rendered with.
+func valueSets(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("testdata/values/*.yaml")
+	if err != nil || len(files) < 3 {
+		t.Fatalf("value sets: %v, %v", files, err)
+	}
+	return files
+}
+
+// forEachSet runs f with what the chart renders to.
+func forEachSet(t *testing.T, f func(t *testing.T, manifest string)) {
+	for _, file := range valueSets(t) {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			manifest, err := render(string(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			f(t, manifest)
+		})
+	}
+}
+
+// render is helm template: the objects as one YAML stream, the notes left out.
+func render(values string) (string, error) {
+	chart, err := loader.Load(chartDir)
+	if err != nil {
+		return "", err
+	}
+	given, err := loader.LoadValues(strings.NewReader(values))
+	if err != nil {
+		return "", err
+	}
+	release := common.ReleaseOptions{Name: "md", Namespace: "market-data", Revision: 1, IsInstall: true}
+	all, err := util.ToRenderValues(chart, given, release, common.DefaultCapabilities)
+	if err != nil {
+		return "", err
+	}
+	files, err := engine.Engine{Strict: true}.Render(chart, all)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if strings.HasSuffix(name, ".yaml") {
+			fmt.Fprintf(&b, "---\n# %s\n%s\n", name, files[name])
+		}
+	}
+	return b.String(), nil
+}
+
+// known holds every kind that the chart may make.
+var known = func() serializer.CodecFactory {
+	s := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{scheme.AddToScheme, monitoring.AddToScheme, gateway.Install} {
+		if err := add(s); err != nil {
+			panic(err)
+		}
+	}
+	return serializer.NewCodecFactory(s, serializer.EnableStrict)
+}()
+
+// decode reads a YAML stream as a server with strict field validation does: an unknown kind,
+// an unknown or doubled field, a value of the wrong type is an error.
+func decode(manifest string) ([]runtime.Object, error) {
+	var all []runtime.Object
+	var errs []error
+	documents := yaml.NewYAMLReader(bufio.NewReader(strings.NewReader(manifest)))
+	for {
+		doc, err := documents.Read()
+		if errors.Is(err, io.EOF) {
+			return all, errors.Join(errs...)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if blank(string(doc)) {
+			continue
+		}
+		obj, _, err := known.UniversalDeserializer().Decode(doc, nil, nil)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%w in\n%.400s", err, doc))
+			continue
+		}
+		all = append(all, obj)
+	}
+}
+
+// blank says that a document has nothing but comments and rules.
+func blank(doc string) bool {
+	for line := range strings.Lines(doc) {
+		if line = strings.TrimSpace(line); line != "" && line != "---" && !strings.HasPrefix(line, "#") {
+			return false
+		}
+	}
+	return true
+}
+
+// of returns the objects of one kind, by name.
+func of[T any, P interface {
+	*T
+	GetName() string
+}](all []runtime.Object) map[string]P {
+	found := make(map[string]P)
+	for _, obj := range all {
+		if o, ok := obj.(P); ok {
+			found[o.GetName()] = o
+		}
+	}
+	return found
+}
