@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tickcast/tickcast/internal/house"
+	"github.com/tickcast/tickcast/internal/version"
 	"github.com/tickcast/tickcast/pkg/feed"
 	"github.com/tickcast/tickcast/pkg/feed/sim"
 )
@@ -19,6 +20,6 @@ func TestMetricsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(newMetrics("sim", source, feed.New(source, nil, feed.Config{}, zap.NewNop()), func() bool { return true }))
+	registry.MustRegister(newMetrics("sim", source, feed.New(source, nil, feed.Config{}, zap.NewNop()), func() bool { return true }), version.Metric())
 	house.CheckMetrics(t, registry, "### Metrics of feed")
 }

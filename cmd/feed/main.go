@@ -22,6 +22,7 @@ import (
 
 	"github.com/tickcast/tickcast/internal/logging"
 	"github.com/tickcast/tickcast/internal/options"
+	"github.com/tickcast/tickcast/internal/version"
 	"github.com/tickcast/tickcast/pkg/bus"
 	"github.com/tickcast/tickcast/pkg/feed"
 	"github.com/tickcast/tickcast/pkg/feed/replay"
@@ -165,7 +166,7 @@ func keep(lease *bus.Lease) (end func()) {
 
 func adminMux(m *feedMetrics) http.Handler {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(m, version.Metric(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })

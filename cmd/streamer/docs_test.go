@@ -15,6 +15,7 @@ import (
 	"github.com/tickcast/tickcast/internal/certtest"
 	"github.com/tickcast/tickcast/internal/house"
 	"github.com/tickcast/tickcast/internal/uplink"
+	"github.com/tickcast/tickcast/internal/version"
 	"github.com/tickcast/tickcast/pkg/bus"
 	"github.com/tickcast/tickcast/pkg/stream"
 )
@@ -42,7 +43,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(node, certificateExpiry(keeper))
+	registry.MustRegister(node, certificateExpiry(keeper), version.Metric())
 	house.CheckMetrics(t, registry, "### Metrics of streamer")
 
 	ended, end := context.WithCancel(t.Context())

@@ -24,6 +24,7 @@ import (
 	"github.com/tickcast/tickcast/internal/logging"
 	"github.com/tickcast/tickcast/internal/options"
 	"github.com/tickcast/tickcast/internal/uplink"
+	"github.com/tickcast/tickcast/internal/version"
 	"github.com/tickcast/tickcast/pkg/auth"
 	"github.com/tickcast/tickcast/pkg/bus"
 	"github.com/tickcast/tickcast/pkg/eventloop"
@@ -183,7 +184,7 @@ func adminMux(node *stream.Node, keeper *certs.Keeper, profiles bool, log *zap.L
 	if keeper != nil {
 		metrics.MustRegister(certificateExpiry(keeper))
 	}
-	metrics.MustRegister(node, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics.MustRegister(node, version.Metric(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	std, _ := zap.NewStdLogAt(log.Named("metrics"), zap.WarnLevel)
 	mux := http.NewServeMux()
 	node.RegisterAdmin(mux)

@@ -82,7 +82,7 @@ func (sh *shard) publishCounts() {
 
 	end := sh.clock.now()
 	c.turn.add(&turnBounds, end-sh.now)
-	if sh.arrived != 0 && len(sh.dirty) == 0 {
+	if sh.arrived != 0 && len(sh.dirty) == 0 && len(sh.gathered) == 0 {
 		if sh.flushed == sh.now {
 			c.delivery.add(&latencyBounds, end-sh.arrived)
 		}

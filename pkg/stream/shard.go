@@ -180,6 +180,9 @@ type gathered struct {
 const gatherBytesMax = 16 << 10
 
 func (sh *shard) gather(t *tape, c *codec.Chunk) {
+	if sh.arrived == 0 {
+		sh.arrived = c.At
+	}
 	if id := int(t.id); id >= len(sh.place) {
 		sh.place = append(sh.place, make([]int32, id+1-len(sh.place))...)
 	}
@@ -215,9 +218,6 @@ func (sh *shard) publishGathered() {
 
 // joined is all that was gathered of a stream, nil if nobody wants it any more.
 func (sh *shard) joined(g *gathered) *codec.Chunk {
-	if sh.arrived == 0 {
-		sh.arrived = g.chunks[0].At
-	}
 	x := sh.indexOf(g.tape)
 	switch {
 	case len(x.Named(g.tape.id)) == 0 && len(x.Wild(g.tape.stream.Channel)) == 0:
