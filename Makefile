@@ -62,6 +62,42 @@ fuzz: ## run every fuzz target for FUZZTIME
 bench: ## run every microbenchmark once
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
 
+# A build that an image can hold: static, stamped, the same from any folder.
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+PLATFORMS ?= linux/amd64 linux/arm64
+IMAGE     ?= bin/image
+OUT       ?= bin
+TRIM      ?= -trimpath
+
+.PHONY: programs
+programs:
+	CGO_ENABLED=0 GOOS=$(GOOS) GOARCH=$(GOARCH) $(GO) build $(TRIM) -o $(OUT)/ \
+	  -ldflags "-s -w -X github.com/tickcast/tickcast/internal/version.stamped=$(VERSION)" \
+	  ./cmd/streamer ./cmd/feed ./cmd/healthcheck
+
+.PHONY: image
+image: web image-layout ## build an OCI image into bin/image, for PLATFORMS, without a container engine
+
+.PHONY: image-layout
+image-layout:
+	rm -rf $(IMAGE)
+	for p in $(PLATFORMS); do $(MAKE) --no-print-directory programs GOOS=$${p%/*} GOARCH=$${p#*/} OUT=bin/$$p || exit 1; done
+	cd deployments/check && $(GO) run ./image -version "$(VERSION)" -out "$(abspath $(IMAGE))" $(foreach p,$(PLATFORMS),$(p)=$(CURDIR)/bin/$(p))
+
+.PHONY: check-deploy
+check-deploy: promtool ## hold chart, alerts, dashboards, image and compose file to the programs
+	cd deployments/check && $(GO) vet ./... && $(GO) test -timeout 15m ./...
+
+.PHONY: promtool
+promtool:
+	@command -v promtool >/dev/null || \
+	{ echo "installing promtool"; SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	  $$SUDO apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$SUDO apt-get -qq install -y --no-install-recommends prometheus >/dev/null; }
+
+.PHONY: dashboards
+dashboards: ## write the Grafana dashboards of the chart anew
+	cd deployments/check && $(GO) run ./dashboards ../helm/tickcast/files/dashboards
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin web/node_modules web/shots clients/typescript/node_modules clients/typescript/dist
