@@ -1,0 +1,64 @@
+package check
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/compose-spec/compose-go/v2/cli"
+)
+
+// The compose file is one that the engine's own reader takes, and what it names is there.
+func TestComposeFileIsWhole(t *testing.T) {
+	file, err := cli.NewProjectOptions([]string{"../compose/compose.yaml"}, cli.WithDotEnv, cli.WithResolvedPaths(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	project, err := file.LoadProject(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := []string{}
+	for name, s := range project.Services {
+		if s.Build != nil {
+			files = append(files, filepath.Join(s.Build.Context, s.Build.Dockerfile))
+		}
+		for _, v := range s.Volumes {
+			files = append(files, v.Source)
+		}
+		program := strings.TrimPrefix(strings.Join(s.Entrypoint, ""), "/")
+		if strings.HasPrefix(name, "node-") {
+			program = "streamer"
+		}
+		if program == "" {
+			continue // not ours
+		}
+		known := options(t, program)
+		for _, arg := range s.Command {
+			if option, _, _ := strings.Cut(strings.TrimPrefix(arg, "--"), "="); !known[option] {
+				t.Errorf("%s: %s has no option --%s", name, program, option)
+			}
+		}
+		for _, address := range regexp.MustCompile(`nats://([^:,]+):`).FindAllStringSubmatch(*s.Environment["TICKCAST_NATS"], -1) {
+			if _, there := project.Services[address[1]]; !there {
+				t.Errorf("%s looks for %s, which is no service", name, address[1])
+			}
+		}
+	}
+	for _, f := range files {
+		if _, err := os.Stat(f); err != nil {
+			t.Error(err)
+		}
+	}
+	proxy, err := os.ReadFile("../compose/haproxy.cfg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range regexp.MustCompile(`(?m)^ *server (\S+) `).FindAllStringSubmatch(string(proxy), -1) {
+		if _, there := project.Services[line[1]]; !there {
+			t.Errorf("the proxy looks for %s, which is no service", line[1])
+		}
+	}
+}
