@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -15,6 +16,12 @@ type viewer struct {
 	*subscriber
 	backAt time.Time // zero while connected
 	moves  int
+}
+
+func (v *viewer) gone() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.closed
 }
 
 // tend reconnects those whose time has come.
@@ -107,12 +114,7 @@ func TestARollingUpdateLosesNothing(t *testing.T) {
 		}
 	}
 	meanwhile("everybody to be back", func() bool {
-		for _, v := range viewers {
-			if v.closed {
-				return false
-			}
-		}
-		return true
+		return !slices.ContainsFunc(viewers, func(v *viewer) bool { return v.gone() })
 	})
 
 	moved := 0
