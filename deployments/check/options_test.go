@@ -92,14 +92,54 @@ func TestOptionsAreTheProgramsOwn(t *testing.T) {
 	})
 }
 
-// The streamer itself takes what the chart gives it: types and ranges too.
-func TestStreamerStartsAsTheChartStartsIt(t *testing.T) {
-	bin := filepath.Join(t.TempDir(), "streamer")
-	build := exec.Command("go", "build", "-o", bin, "./cmd/streamer")
+func buildProgram(t *testing.T, name string) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), name)
+	build := exec.Command("go", "build", "-o", bin, "./cmd/"+name)
 	build.Dir = "../.."
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	return bin
+}
+
+// start runs a program until the test ends, and returns the pairs of its ready line.
+func start(t *testing.T, bin string, env []string, args ...string) map[string]string {
+	t.Helper()
+	cmd := exec.Command(bin, args...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(2*time.Minute, func() { _ = cmd.Process.Kill() })
+	t.Cleanup(func() {
+		late.Stop()
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%s: %v", filepath.Base(bin), err)
+		}
+	})
+	line, _ := bufio.NewReader(stdout).ReadString('\n')
+	words := strings.Fields(line)
+	if len(words) == 0 || words[0] != "ready" {
+		t.Fatalf("%s says %q", filepath.Base(bin), line)
+	}
+	pairs := make(map[string]string)
+	for _, word := range words[1:] {
+		name, value, _ := strings.Cut(word, "=")
+		pairs[name] = value
+	}
+	return pairs
+}
+
+// The streamer itself takes what the chart gives it: types and ranges too.
+func TestStreamerStartsAsTheChartStartsIt(t *testing.T) {
+	bin := buildProgram(t, "streamer")
 	for name, values := range map[string]string{
 		"as it is": "",
 		"with options": `streamer: {config: {policy: trade=aggregate, max-connections: 1000000, batch-interval: 2ms, compression: false,
@@ -118,23 +158,7 @@ func TestStreamerStartsAsTheChartStartsIt(t *testing.T) {
 			for i, arg := range r.args {
 				r.args[i] = strings.NewReplacer("/etc/tickcast", dir, "=:8080", "=127.0.0.1:0", "=:9090", "=127.0.0.1:0").Replace(arg)
 			}
-			cmd := exec.Command(bin, r.args...)
-			cmd.Env = append(os.Environ(), "TICKCAST_NATS=embedded", "TICKCAST_NAME=pod-1", "GOMEMLIMIT=1638MiB")
-			cmd.Stderr = os.Stderr
-			stdout, err := cmd.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			late := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
-			defer late.Stop()
-			line, _ := bufio.NewReader(stdout).ReadString('\n')
-			_ = cmd.Process.Signal(syscall.SIGTERM)
-			if err := cmd.Wait(); err != nil || !strings.HasPrefix(line, "ready ") {
-				t.Errorf("%q, %v", line, err)
-			}
+			start(t, bin, []string{"TICKCAST_NATS=embedded", "TICKCAST_NAME=pod-1", "GOMEMLIMIT=1638MiB"}, r.args...)
 		})
 	}
 }
