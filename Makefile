@@ -86,7 +86,7 @@ image-layout:
 
 .PHONY: check-deploy
 check-deploy: promtool ## hold chart, alerts, dashboards, image and compose file to the programs
-	cd deployments/check && $(GO) vet ./... && $(GO) test -timeout 15m ./...
+	cd deployments/check && $(GOLANGCI_LINT) run --config ../../.golangci.yml ./... && $(GO) test -timeout 15m ./...
 
 .PHONY: promtool
 promtool:

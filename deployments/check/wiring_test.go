@@ -174,7 +174,7 @@ func (f *faults) routes() {
 	for name, r := range of[gateway.HTTPRoute](f.objects) {
 		for _, rule := range r.Spec.Rules {
 			for _, b := range rule.BackendRefs {
-				reach("HTTPRoute "+name, string(b.Name), func(sp core.ServicePort) bool { return sp.Port == int32(*b.Port) })
+				reach("HTTPRoute "+name, string(b.Name), func(sp core.ServicePort) bool { return sp.Port == *b.Port })
 			}
 		}
 	}
