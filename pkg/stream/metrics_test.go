@@ -92,7 +92,7 @@ func TestMetricsTellWhatSubscribersGot(t *testing.T) {
 	}
 	leaves.closeCode()
 	r.expect(map[string]float64{"connections": 1})
-	r.node.Drain(context.Background(), 0)
+	r.node.Drain(context.Background(), time.Second)
 	stays.closeCode()
 	var events, batches, bytes float64
 	for _, c := range subs {
