@@ -73,6 +73,7 @@ func TestValuesAreChecked(t *testing.T) {
 		{"an option that is the chart's", "streamer: {config: {addr: ':1'}}", "addr"},
 		{"a memory limit that GOMEMLIMIT cannot be reckoned from", "feed: {resources: {limits: {memory: 256M}}}", "memory"},
 		{"tokens without a key", "streamer: {auth: {mode: jwt}}", "auth"},
+		{"a recording played twice", "feed: {standby: true, config: {source: replay}}", "feed"},
 		{"an ingress without a host", "ingress: {enabled: true}", "host"},
 		{"a route without a gateway", "gateway: {enabled: true}", "parentRefs"},
 		{"a kernel setting that is not safe", "streamer: {sysctls: [{name: net.core.somaxconn, value: '1'}]}", "sysctls"},
