@@ -56,7 +56,8 @@ type Bus struct {
 	wake    chan struct{}      // a new link for keep to settle
 	lost    chan string        // reasons for Handler.Lost; one pending is enough
 
-	breaks atomic.Uint64 // connections that have ended
+	breaks  atomic.Uint64 // connections that have ended
+	running atomic.Bool   // Run is under way
 
 	mu          sync.Mutex
 	status      Status // but for Dropped

@@ -328,6 +328,9 @@ func TestClosedBusSaysSo(t *testing.T) {
 		defer b.subsMu.Unlock()
 		return len(b.subs) == 1
 	})
+	if err := b.Run(t.Context(), Handler{}); !errors.Is(err, errRunning) {
+		t.Errorf("a second Run beside the first: got %v, want errRunning", err)
+	}
 	b.Close()
 	for name, err := range map[string]error{
 		"run":       <-ran,

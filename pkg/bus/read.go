@@ -103,8 +103,16 @@ func (b *Bus) reportLost(reason string) {
 	}
 }
 
+// errRunning says that two would share one Bus's messages, each missing what the other got.
+var errRunning = errors.New("bus: Run is under way already: every reader needs a Bus of its own")
+
 // Run delivers to h until ctx ends, and then returns nil; ErrClosed when the Bus is closed.
+// One at a time may run.
 func (b *Bus) Run(ctx context.Context, h Handler) error {
+	if !b.running.CompareAndSwap(false, true) {
+		return errRunning
+	}
+	defer b.running.Store(false)
 	r := &reader{
 		Handler: h,
 		bus:     b,

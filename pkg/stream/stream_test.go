@@ -308,8 +308,7 @@ func TestANodeThatStartsLaterKnowsTheLastValues(t *testing.T) {
 	first.announce("A")
 	first.trades("A", 5)
 	first.quote("A")
-	second := newRigOn(t, b, stream.Config{Name: "second"})
-	second.await("the directory", func() bool { return strings.Contains(second.get("/v1/symbols"), `"A"`) })
+	second := newRigBeside(t, b, stream.Config{Name: "second"}, "A")
 	var got []string
 	for _, r := range []*rig{first, second} {
 		c := r.dial(codec.JSON)
