@@ -10,10 +10,13 @@ import (
 	"github.com/tickcast/tickcast/pkg/market"
 )
 
+// patient lets subscribers be slow: those of these tests share two cores with all else.
+var patient = []string{"--slow-timeout", "60s", "--pending-bytes", "64MiB"}
+
 func TestEveryTickReachesEverySubscriber(t *testing.T) {
 	nats := startNATS(t)
 	feed := startFeed(t, nats, "--rate", "2000")
-	nodes := []*streamer{startStreamer(t, nats), startStreamer(t, nats)}
+	nodes := []*streamer{startStreamer(t, nats, patient...), startStreamer(t, nats, patient...)}
 	for _, n := range nodes {
 		n.awaitSymbols(100)
 	}
@@ -34,7 +37,7 @@ func TestEveryTickReachesEverySubscriber(t *testing.T) {
 	feed.stop()
 
 	// A node that starts now knows only what was stored: the truth that all must reach.
-	late := startStreamer(t, nats)
+	late := startStreamer(t, nats, patient...)
 	late.awaitSymbols(100)
 	truth := late.snapshot(symbols)
 	if len(truth) < 100 {
@@ -70,7 +73,7 @@ func TestAWildcardTakesNothingFromThoseWhoNamedAStream(t *testing.T) {
 	nats := startNATS(t)
 	startFeed(t, nats, "--symbols", "BRK.B,BTC/USD,NA,ÖL>*", "--rate", "4000")
 	for range 5 { // each node turns from four subscriptions to one, once
-		node := startStreamer(t, nats)
+		node := startStreamer(t, nats, patient...)
 		node.awaitSymbols(len(few))
 		named := node.follow(codec.MsgPack, market.AllChannels(), few...)
 		named.flows(50)
