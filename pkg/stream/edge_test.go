@@ -40,7 +40,10 @@ func TestAFloodThatReadsNothing(t *testing.T) {
 		{"pings", string(clientFrame(0x89, []byte(strings.Repeat("x", 125))))},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(t, stream.Config{PendingBytes: 4 << 10, SlowTimeout: 300 * time.Millisecond, Heartbeat: 100 * time.Millisecond, Shards: 1})
+			r := newRig(t, stream.Config{
+				PendingBytes: 4 << 10, SlowTimeout: 300 * time.Millisecond, Heartbeat: 100 * time.Millisecond, Shards: 1,
+				RequestsPerSecond: 1_000_000, // the one that is healthy asks all the time
+			})
 			healthy := r.dial(codec.MsgPack)
 			w := r.raw()
 			w.upgrade()
