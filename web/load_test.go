@@ -31,25 +31,31 @@ func TestASlowPage(t *testing.T) {
 			return eval[bool](t, tab, `Number(document.querySelector("[data-name=`+name+`] dd").innerText.replace(/[^0-9]/g, "")) > 0`)
 		}
 	}
+	choose := func(t *testing.T, policy string) {
+		t.Helper()
+		tab.do(t, "choose a policy", chromedp.SetValue("#policy", policy))
+		eval[bool](t, tab, `document.querySelector("#policy").dispatchEvent(new Event("change"))`)
+	}
 	runSteps(t, tab, []step{
 		{"has its trades summed up", func(t *testing.T) {
 			tab.waitForState(t, "live")
-			tab.do(t, "choose a policy", chromedp.SetValue("#policy", "aggregate"))
-			eval[bool](t, tab, `document.querySelector("#policy").dispatchEvent(new Event("change"))`)
+			choose(t, "aggregate")
 			tab.click(t, "#slow")
 			tab.waitForText(t, "#banner", has("reads slowly, on purpose"))
 			eventually(t, "sums", count("aggregated"))
 			tab.shoot(t, "slow.png", 1440, 900, "light")
 		}},
-		{"is cut in the end, and comes back at full speed", func(t *testing.T) {
+		{"is cut where the policy says so, and comes back at full speed", func(t *testing.T) {
+			// How slow the page is depends on the machine, and a sum makes room for the next: it
+			// may never be over its budget for long.
+			choose(t, "disconnect")
 			tab.waitForText(t, "#log", has("Connection lost"))
 			tab.waitForText(t, "#log", has("Reading at full speed again"))
 			tab.waitForText(t, "#log", has("Resumed on"))
-			tab.waitForState(t, "live")
 		}},
 		{"is told of gaps under another policy", func(t *testing.T) {
-			tab.do(t, "choose a policy", chromedp.SetValue("#policy", "drop_oldest"))
-			eval[bool](t, tab, `document.querySelector("#policy").dispatchEvent(new Event("change"))`)
+			choose(t, "drop_oldest")
+			tab.waitForState(t, "live")
 			tab.click(t, "#slow")
 			eventually(t, "the node to drop trades", func() bool { return dropped(t, node) > 0 })
 			tab.click(t, "#slow") // what the node told meanwhile is read at once
