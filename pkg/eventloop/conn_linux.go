@@ -104,6 +104,22 @@ func (c *Conn) send(frames []byte) {
 	c.sendRaw(frames)
 }
 
+// hold begins a new connection's backlog: it goes out in the next turn, with what is written
+// in this one, which saves a write for each connection that comes.
+func (c *Conn) hold(answer []byte) (err error) {
+	if len(answer) == 0 {
+		return nil
+	}
+	if c.tls != nil {
+		if answer, err = c.seal(answer); err != nil {
+			return err
+		}
+	}
+	c.backlog = c.loop.backlogs.take(answer)
+	c.watched = interestRead | interestWrite
+	return nil
+}
+
 func (c *Conn) sendRaw(p []byte) {
 	if c.backlog != nil {
 		c.loop.backlogs.add(c.backlog, p)

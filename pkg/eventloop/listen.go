@@ -56,6 +56,9 @@ func Listen(addr string, cfg ListenConfig) (*Listener, error) {
 	}, nil
 }
 
+// Secure reports whether connections are TLS.
+func (l *Listener) Secure() bool { return l.cfg.TLS != nil }
+
 // Close ends Accept too while it waits for a descriptor.
 func (l *Listener) Close() error {
 	l.closeOnce.Do(func() { close(l.closed) })
@@ -70,25 +73,41 @@ const retryAccept = 50 * time.Millisecond
 
 // Accept is called by one goroutine.
 func (l *Listener) Accept() (net.Conn, error) {
+	var c *net.TCPConn
+	err := l.spare(func() (fd int, err error) {
+		if c, err = l.AcceptTCP(); err != nil {
+			return -1, err
+		}
+		return descriptor(c), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return l.secured(c), nil
+}
+
+// spare calls accept, which returns the new connection's descriptor, as soon as there are some
+// to spare.
+func (l *Listener) spare(accept func() (fd int, err error)) error {
 	for {
 		if l.full && l.lowestFree() >= l.highest {
 			if err := l.pause(errReserve); err != nil {
-				return nil, err
+				return err
 			}
 			continue
 		}
 		l.full = false
-		c, err := l.AcceptTCP()
+		fd, err := accept()
 		switch {
 		case err == nil:
 			// The kernel gives the lowest number that is free, so this one tells how many are taken.
-			l.full = descriptor(c) >= l.highest
-			return l.secured(c), nil
+			l.full = fd >= l.highest
+			return nil
 		case !exhausted(err):
-			return nil, err
+			return err
 		}
 		if err := l.pause(err); err != nil {
-			return nil, err
+			return err
 		}
 	}
 }
@@ -109,6 +128,9 @@ func Socket(c net.Conn) *net.TCPConn {
 		if p, ok := over.NetConn().(*pipe); ok {
 			c = p.Conn
 		}
+	}
+	if b, ok := c.(interface{ socket() *net.TCPConn }); ok {
+		return b.socket()
 	}
 	tcp, _ := c.(*net.TCPConn)
 	return tcp

@@ -17,6 +17,9 @@ type Adopted struct {
 	// Fd is the descriptor from Detach. The loop owns it from the call of Adopt on,
 	// whatever that returns.
 	Fd int
+	// Answer is sent before anything else, in one piece with what the Handler writes when it
+	// opens the connection. It is the handshake's end, if that was not sent yet.
+	Answer []byte
 	// Rest is what was read past the handshake. The loop writes to it.
 	Rest []byte
 	// Deflate says that the peer may compress, without context takeover.
@@ -262,7 +265,10 @@ func (l *Loop) open(a *Adopted) {
 	l.live++
 
 	c.setBuffers()
-	err := l.poller.add(a.Fd, c.watched, c.slot, s.gen)
+	err := c.hold(a.Answer)
+	if err == nil {
+		err = l.poller.add(a.Fd, c.watched, c.slot, s.gen)
+	}
 	l.handler.Open(c)
 	if err != nil {
 		c.lost(err)

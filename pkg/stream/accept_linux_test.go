@@ -67,7 +67,11 @@ func acceptingNode(b *testing.B) *net.TCPAddr {
 		b.Fatal(err)
 	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: patience, ErrorLog: log.New(io.Discard, "", 0)}
-	go func() { _ = server.Serve(ln) }()
+	early, err := node.Early(ln)
+	if err != nil {
+		b.Fatal(err)
+	}
+	go func() { _ = server.Serve(early) }()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- node.Run(ctx) }()

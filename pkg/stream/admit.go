@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -43,8 +42,7 @@ func tooMany(reason string) *refusal {
 }
 
 // remoteName is the peer, and the client that it speaks for where that is another.
-func remoteName(conn net.Conn, client netip.Addr) string {
-	peer := conn.RemoteAddr().String()
+func remoteName(peer string, client netip.Addr) string {
 	if p, err := netip.ParseAddrPort(peer); err != nil || p.Addr().Unmap() == client {
 		return peer
 	}

@@ -75,8 +75,10 @@ func (e *epollEngine) close(gone <-chan struct{}, linger time.Duration) {
 
 // serve hands the connection to its session's loop.
 func (e *epollEngine) serve(conn net.Conn, buffered []byte, r *http.Request, s *session) {
-	up, err := e.up.upgrade(conn, nil, r)
+	answer, err := e.answer(r, s)
 	if err != nil {
+		_, _ = conn.Write(answer)
+		_ = conn.Close()
 		s.leave()
 		return
 	}
@@ -87,12 +89,40 @@ func (e *epollEngine) serve(conn net.Conn, buffered []byte, r *http.Request, s *
 		s.leave()
 		return
 	}
+	a.Answer, a.Rest = answer, buffered
+	e.adopt(a, s)
+}
+
+// answer returns what gws says to the request, which is a refusal where it fails.
+func (e *epollEngine) answer(r *http.Request, s *session) ([]byte, error) {
+	var said answered
+	up, err := e.up.upgrade(&said, nil, r)
 	s.deflate = up.deflate
-	a.Rest, a.Deflate, a.Data = buffered, up.deflate, s
+	return said.bytes, err
+}
+
+// adopt gives the loop what answers the request, and the connection.
+func (e *epollEngine) adopt(a eventloop.Adopted, s *session) {
+	a.Deflate, a.Data = s.deflate, s
 	if !e.drivers[s.sh].loop.Adopt(a) {
 		s.leave()
 	}
 }
+
+// answered keeps what gws writes to a connection, which uses no more of one than this.
+type answered struct {
+	net.Conn
+	bytes []byte
+}
+
+func (a *answered) Write(p []byte) (int, error) {
+	a.bytes = append(a.bytes, p...)
+	return len(p), nil
+}
+
+func (a *answered) SetDeadline(time.Time) error { return nil }
+
+func (a *answered) Close() error { return nil }
 
 // A driver is a shard under its event loop.
 type driver struct {

@@ -129,43 +129,47 @@ func (n *Node) Ready() error {
 
 // ServeStream is the handler of GET /v1/stream.
 func (n *Node) ServeStream(w http.ResponseWriter, r *http.Request) {
-	no := n.refusal(r)
+	s, no := n.letIn(r)
 	if no != nil {
 		n.refuse(w, no)
-		return
-	}
-	address := clientAddress(r, n.cfg.TrustedProxies)
-	seat, rights, no := n.admit(r, address)
-	if no != nil {
-		n.refuse(w, no)
-		return
-	}
-	if n.sessions.Add(1) > int64(n.cfg.MaxConnections) {
-		n.sessions.Add(-1)
-		seat.leave()
-		n.refuse(w, busy("too many connections", 5))
-		return
-	}
-	if !n.doors.enter() {
-		n.sessions.Add(-1)
-		seat.leave()
-		n.refuse(w, n.refusal(r)) // draining, since a moment ago
 		return
 	}
 	conn, buffered, err := hijack(w)
 	if err != nil {
-		seat.leave()
-		n.gone()
+		s.leave()
 		n.log.Error("take over a connection", zap.Error(err))
 		http.Error(w, "the connection cannot be taken over", http.StatusInternalServerError)
 		return
 	}
+	n.engine.serve(conn, buffered, r, s)
+}
+
+// letIn counts a connection in and chooses its shard, unless it says why not.
+func (n *Node) letIn(r *http.Request) (*session, *refusal) {
+	if no := n.refusal(r); no != nil {
+		return nil, no
+	}
+	address := clientAddress(r, n.cfg.TrustedProxies)
+	seat, rights, no := n.admit(r, address)
+	if no != nil {
+		return nil, no
+	}
+	if n.sessions.Add(1) > int64(n.cfg.MaxConnections) {
+		n.sessions.Add(-1)
+		seat.leave()
+		return nil, busy("too many connections", 5)
+	}
+	if !n.doors.enter() {
+		n.sessions.Add(-1)
+		seat.leave()
+		return nil, n.refusal(r) // draining, since a moment ago
+	}
 	nth := n.started.Add(1)
-	n.engine.serve(conn, buffered, r, &session{
+	return &session{
 		sh: n.shards[nth%uint64(len(n.shards))], nth: nth,
-		remote: remoteName(conn, address), enc: chooseEncoding(r.Header), opened: time.Now().Unix(),
+		remote: remoteName(r.RemoteAddr, address), enc: chooseEncoding(r.Header), opened: time.Now().Unix(),
 		seat: seat, rights: rights,
-	})
+	}, nil
 }
 
 func (n *Node) refuse(w http.ResponseWriter, no *refusal) {

@@ -1,0 +1,156 @@
+package eventloop
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// saidMax is how much is read of what a peer says first. It is no more than net/http reads at
+// once, so that nothing of it is left in a connection that net/http gives up.
+const saidMax = 4 << 10
+
+// Early returns a listener that shows take what each peer says first, before it costs a
+// net.Conn. If take reports true the socket is its own, non-blocking, to be given to Adopt;
+// otherwise Accept returns the connection as if nothing had been read. said is the listener's
+// again on return. The kernel keeps a peer that says nothing for about a second; take does not
+// see it then. take must not block, and l must have no TLS. Closing either listener closes both.
+func (l *Listener) Early(take func(fd int, peer netip.AddrPort, said []byte) bool) (net.Listener, error) {
+	raw, err := l.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var fd int
+	var setErr error
+	err = raw.Control(func(ln uintptr) {
+		if setErr = announceEarly(int(ln)); setErr == nil {
+			fd, setErr = unix.FcntlInt(ln, unix.F_DUPFD_CLOEXEC, 0)
+		}
+	})
+	if err = errors.Join(err, setErr); err != nil {
+		return nil, err
+	}
+	e := &early{Listener: l, file: os.NewFile(uintptr(fd), "listener"), take: take}
+	if e.raw, err = e.file.SyscallConn(); err != nil {
+		return nil, errors.Join(err, e.file.Close())
+	}
+	return e, nil
+}
+
+// announceEarly sets what connections inherit, as net.TCPListener would set it on each, and has
+// the kernel keep them until they have something to say, for a second.
+func announceEarly(ln int) error {
+	for _, o := range []struct{ level, name, value int }{
+		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15},
+		{unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 1},
+	} {
+		if err := unix.SetsockoptInt(ln, o.level, o.name, o.value); err != nil {
+			return os.NewSyscallError("setsockopt", err)
+		}
+	}
+	return nil
+}
+
+// An early listener accepts by system calls of its own; its Listener waits for descriptors.
+type early struct {
+	*Listener
+	file *os.File // a second descriptor: net gives no way to wait for its own
+	raw  syscall.RawConn
+	take func(fd int, peer netip.AddrPort, said []byte) bool
+	buf  [saidMax]byte
+}
+
+func (e *early) Close() error { return errors.Join(e.file.Close(), e.Listener.Close()) }
+
+// Accept is called by one goroutine.
+func (e *early) Accept() (net.Conn, error) {
+	for {
+		var fd int
+		var from unix.Sockaddr
+		err := e.spare(func() (int, error) {
+			var err error
+			fd, from, err = e.accept()
+			return fd, err
+		})
+		if err != nil {
+			return nil, err
+		}
+		if c := e.meet(fd, from); c != nil {
+			return c, nil
+		}
+	}
+}
+
+func (e *early) accept() (fd int, from unix.Sockaddr, err error) {
+	closed := e.raw.Read(func(ln uintptr) bool {
+		for {
+			fd, from, err = unix.Accept4(int(ln), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+			if err != unix.EINTR && err != unix.ECONNABORTED {
+				return err != unix.EAGAIN
+			}
+		}
+	})
+	if closed != nil {
+		return -1, nil, net.ErrClosed
+	}
+	return fd, from, os.NewSyscallError("accept4", err)
+}
+
+// meet returns nil for a connection that was taken or has ended.
+func (e *early) meet(fd int, from unix.Sockaddr) net.Conn {
+	n, err := unix.Read(fd, e.buf[:])
+	said := e.buf[:max(0, n)]
+	if err == nil && n > 0 && e.take(fd, addrPort(from), said) {
+		return nil
+	}
+	f := os.NewFile(uintptr(fd), "connection")
+	defer f.Close()
+	if err == nil && n == 0 || err != nil && err != unix.EAGAIN && err != unix.EINTR {
+		return nil
+	}
+	c, err := net.FileConn(f)
+	if err != nil {
+		return nil
+	}
+	if n <= 0 {
+		return c
+	}
+	return &begun{Conn: c, said: append([]byte(nil), said...)}
+}
+
+func addrPort(from unix.Sockaddr) netip.AddrPort {
+	switch a := from.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port))
+	}
+	return netip.AddrPort{}
+}
+
+// A begun connection has said something before it became a net.Conn.
+type begun struct {
+	net.Conn
+	said []byte
+}
+
+func (b *begun) Read(p []byte) (int, error) {
+	if len(b.said) == 0 {
+		return b.Conn.Read(p)
+	}
+	n := copy(p, b.said)
+	b.said = b.said[n:]
+	return n, nil
+}
+
+// CloseWrite has net/http end an answer without a reset.
+func (b *begun) CloseWrite() error { return b.Conn.(*net.TCPConn).CloseWrite() }
+
+func (b *begun) socket() *net.TCPConn { return b.Conn.(*net.TCPConn) }

@@ -1,0 +1,86 @@
+package stream
+
+import (
+	"bufio"
+	"bytes"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/textproto"
+	"strings"
+
+	"github.com/tickcast/tickcast/pkg/eventloop"
+)
+
+// Early returns the listener that an http.Server is to serve instead of ln. Under the epoll
+// engine and without TLS it takes good upgrade requests out of what is accepted: they spare
+// net/http's goroutine and buffers. Everything else, refusals too, is net/http's.
+func (n *Node) Early(ln *eventloop.Listener) (net.Listener, error) {
+	e, ok := n.engine.(*epollEngine)
+	if !ok || ln.Secure() {
+		return ln, nil
+	}
+	d := &early{n: n, e: e}
+	d.br = bufio.NewReader(&d.said)
+	return ln.Early(d.take)
+}
+
+// early takes upgrade requests before net/http sees them. It belongs to one goroutine.
+type early struct {
+	n    *Node
+	e    *epollEngine
+	said bytes.Reader
+	br   *bufio.Reader
+}
+
+// take reports false, and has changed nothing, for what net/http is to answer.
+func (d *early) take(fd int, peer netip.AddrPort, said []byte) bool {
+	r, rest := d.request(said)
+	if r == nil {
+		return false
+	}
+	r.RemoteAddr = peer.String()
+	if d.n.admit(r) != nil {
+		return false
+	}
+	s := d.n.newSession(r)
+	answer, err := d.e.answer(r, s)
+	if err != nil {
+		d.n.gone()
+		return false
+	}
+	d.e.adopt(eventloop.Adopted{Fd: fd, Answer: answer, Rest: bytes.Clone(rest)}, s)
+	return true
+}
+
+const earlyLine = "GET /v1/stream HTTP/1.1\r\n"
+
+// request returns nil for what is no whole request for the stream, or not plainly one.
+func (d *early) request(said []byte) (r *http.Request, rest []byte) {
+	line, found := bytes.CutPrefix(said, []byte(earlyLine))
+	if !found {
+		return nil, nil
+	}
+	d.said.Reset(line)
+	d.br.Reset(&d.said)
+	header, err := textproto.NewReader(d.br).ReadMIMEHeader()
+	if err != nil {
+		return nil, nil
+	}
+	hosts := header["Host"]
+	if len(hosts) != 1 || strings.ContainsFunc(hosts[0], unusualInHost) {
+		return nil, nil
+	}
+	for _, name := range []string{"Content-Length", "Transfer-Encoding", "Expect"} {
+		if header[name] != nil {
+			return nil, nil
+		}
+	}
+	return &http.Request{
+		Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header(header), Host: hosts[0],
+	}, said[len(said)-d.br.Buffered():]
+}
+
+func unusualInHost(c rune) bool {
+	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("-._:[]", c))
+}
