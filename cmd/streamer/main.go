@@ -104,6 +104,10 @@ func serve(ctx context.Context, o *opts, keeper *certs.Keeper, demo feed.Source,
 	if err != nil {
 		return errors.Join(err, public.Close(), admin.Close())
 	}
+	early, err := node.Early(public)
+	if err != nil {
+		return errors.Join(err, public.Close(), admin.Close())
+	}
 
 	alive, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
@@ -119,7 +123,7 @@ func serve(ctx context.Context, o *opts, keeper *certs.Keeper, demo feed.Source,
 	publicServer.ConnState = node.ConnState
 	adminServer := newServer(o, adminMux(node, keeper, o.Pprof || isLoopback(admin.Addr()), log), log)
 	part(func() error { return node.Run(alive) })
-	part(func() error { return publicServer.Serve(public) })
+	part(func() error { return publicServer.Serve(early) })
 	part(func() error { return adminServer.Serve(admin) })
 	if keeper != nil {
 		part(func() error { keeper.Watch(alive); return nil })

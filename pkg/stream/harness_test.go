@@ -130,7 +130,11 @@ func newRigOn(t *testing.T, b *bus.Bus, cfg stream.Config) *rig {
 		t.Fatal(err)
 	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: patience, ErrorLog: log.New(io.Discard, "", 0)}
-	go func() { _ = server.Serve(ln) }()
+	early, err := r.node.Early(ln)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = server.Serve(early) }()
 	r.url = scheme + ln.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
