@@ -1,6 +1,7 @@
 package eventloop
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"net/netip"
@@ -18,7 +19,7 @@ const saidMax = 4 << 10
 // net.Conn. If take reports true the socket is its own, non-blocking, to be given to Adopt;
 // otherwise Accept returns the connection as if nothing had been read. said is the listener's
 // again on return. The kernel keeps a peer that says nothing for about a second; take does not
-// see it then. take must not block, and l must have no TLS. Closing either listener closes both.
+// see it then. take must not block, and l must have no TLS. Close what Early returns: it closes l.
 func (l *Listener) Early(take func(fd int, peer netip.AddrPort, said []byte) bool) (net.Listener, error) {
 	raw, err := l.SyscallConn()
 	if err != nil {
@@ -106,23 +107,25 @@ func (e *early) accept() (fd int, from unix.Sockaddr, err error) {
 // meet returns nil for a connection that was taken or has ended.
 func (e *early) meet(fd int, from unix.Sockaddr) net.Conn {
 	n, err := unix.Read(fd, e.buf[:])
-	said := e.buf[:max(0, n)]
-	if err == nil && n > 0 && e.take(fd, addrPort(from), said) {
+	switch {
+	case err == unix.EAGAIN, err == unix.EINTR:
+		n = 0
+	case err != nil, n == 0:
+		_ = unix.Close(fd)
+		return nil
+	case e.take(fd, addrPort(from), e.buf[:n]):
 		return nil
 	}
 	f := os.NewFile(uintptr(fd), "connection")
-	defer f.Close()
-	if err == nil && n == 0 || err != nil && err != unix.EAGAIN && err != unix.EINTR {
-		return nil
-	}
-	c, err := net.FileConn(f)
+	defer func() { _ = f.Close() }()
+	c, err := net.FileConn(f) // by a second descriptor
 	if err != nil {
-		return nil
+		return nil // there is none left in spite of the reserve
 	}
-	if n <= 0 {
+	if n == 0 {
 		return c
 	}
-	return &begun{Conn: c, said: append([]byte(nil), said...)}
+	return &begun{Conn: c, said: bytes.Clone(e.buf[:n])}
 }
 
 func addrPort(from unix.Sockaddr) netip.AddrPort {

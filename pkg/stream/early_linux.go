@@ -20,9 +20,7 @@ func (n *Node) Early(ln *eventloop.Listener) (net.Listener, error) {
 	if !ok || ln.Secure() {
 		return ln, nil
 	}
-	d := &early{n: n, e: e}
-	d.br = bufio.NewReader(&d.said)
-	return ln.Early(d.take)
+	return ln.Early(newEarly(n, e).take)
 }
 
 // early takes upgrade requests before net/http sees them. It belongs to one goroutine.
@@ -31,6 +29,12 @@ type early struct {
 	e    *epollEngine
 	said bytes.Reader
 	br   *bufio.Reader
+}
+
+func newEarly(n *Node, e *epollEngine) *early {
+	d := &early{n: n, e: e}
+	d.br = bufio.NewReader(&d.said) // of 4 KiB: it holds all that take is shown
+	return d
 }
 
 // take reports false, and has changed nothing, for what net/http is to answer.
