@@ -3,6 +3,7 @@ package stream
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
@@ -27,12 +28,15 @@ func (n *Node) Early(ln *eventloop.Listener) (net.Listener, error) {
 type early struct {
 	n    *Node
 	e    *epollEngine
+	over context.Context // of the requests: it has ended, so that they wait for nothing here
 	said bytes.Reader
 	br   *bufio.Reader
 }
 
 func newEarly(n *Node, e *epollEngine) *early {
-	d := &early{n: n, e: e}
+	over, end := context.WithCancel(context.Background())
+	end()
+	d := &early{n: n, e: e, over: over}
 	d.br = bufio.NewReader(&d.said) // of 4 KiB: it holds all that take is shown
 	return d
 }
@@ -40,26 +44,27 @@ func newEarly(n *Node, e *epollEngine) *early {
 // take reports false, and has changed nothing, for what net/http is to answer.
 func (d *early) take(fd int, peer netip.AddrPort, said []byte) bool {
 	r, rest := d.request(said)
-	if r == nil {
+	if r == nil || d.n.handshakes.Tokens() < 1 { // a turn taken and given back would be lost in part
 		return false
 	}
 	r.RemoteAddr = peer.String()
-	if d.n.admit(r) != nil {
+	session, no := d.n.letIn(r)
+	if no != nil {
 		return false
 	}
-	s := d.n.newSession(r)
-	answer, err := d.e.answer(r, s)
+	answer, err := d.e.answer(r, session)
 	if err != nil {
-		d.n.gone()
+		session.leave()
 		return false
 	}
-	d.e.adopt(eventloop.Adopted{Fd: fd, Answer: answer, Rest: bytes.Clone(rest)}, s)
+	d.e.adopt(eventloop.Adopted{Fd: fd, Answer: answer, Rest: bytes.Clone(rest)}, session)
 	return true
 }
 
 const earlyLine = "GET /v1/stream HTTP/1.1\r\n"
 
-// request returns nil for what is no whole request for the stream, or not plainly one.
+// request returns nil for what is no whole request for the stream, or not plainly one. A token
+// is for net/http's goroutine too: to check it takes a while.
 func (d *early) request(said []byte) (r *http.Request, rest []byte) {
 	line, found := bytes.CutPrefix(said, []byte(earlyLine))
 	if !found {
@@ -75,14 +80,15 @@ func (d *early) request(said []byte) (r *http.Request, rest []byte) {
 	if len(hosts) != 1 || strings.ContainsFunc(hosts[0], unusualInHost) {
 		return nil, nil
 	}
-	for _, name := range []string{"Content-Length", "Transfer-Encoding", "Expect"} {
+	for _, name := range []string{"Content-Length", "Transfer-Encoding", "Expect", "Authorization"} {
 		if header[name] != nil {
 			return nil, nil
 		}
 	}
-	return &http.Request{
+	r = &http.Request{
 		Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header(header), Host: hosts[0],
-	}, said[len(said)-d.br.Buffered():]
+	}
+	return r.WithContext(d.over), said[len(said)-d.br.Buffered():]
 }
 
 func unusualInHost(c rune) bool {

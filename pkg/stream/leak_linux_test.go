@@ -29,7 +29,7 @@ func TestWavesLeaveNothing(t *testing.T) {
 	case engine == stream.EngineGoroutine:
 		waves, crowd = 5, 2_000
 	}
-	r := newRig(t, stream.Config{})
+	r := newRig(t, stream.Config{HandshakesPerSecond: 1_000_000})
 	_, addr, _ := strings.Cut(r.url, "://")
 	at, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {
