@@ -26,7 +26,7 @@ type load struct {
 	Processes   int           `help:"Processes that share them; enough for the descriptors if 0."`
 	ConnectRate float64       `default:"1000" help:"Connections opened a second, over all processes."`
 	Symbols     int           `default:"10" help:"Symbols that each subscribes to."`
-	Pick        string        `default:"uniform" enum:"uniform,zipf,fixed,watchlists,even" help:"How each chooses them: uniform at random, zipf (popular ones more often), fixed (the first), watchlists (--watchlists random lists that many share), even (at random, one from each part of the list)."`
+	Pick        string        `default:"uniform" enum:"uniform,zipf,fixed,watchlists,even,own" help:"How each chooses them: uniform at random, zipf (popular ones more often), fixed (the first), watchlists (--watchlists random lists that many share), even (at random, one from each part of the list), own (each the next ones, which nobody else has while the list lasts)."`
 	Watchlists  int           `default:"50" help:"How many lists are shared, with --pick watchlists."`
 	Channels    []string      `default:"trade" help:"Channels of each symbol."`
 	Encoding    string        `default:"msgpack" enum:"msgpack,json" help:"msgpack or json."`

@@ -19,9 +19,11 @@ func main() {
 		Floor     floorCmd   `cmd:"" help:"Serve by the bare loop that only writes frames: the price of the kernel."`
 		Compare   compareCmd `cmd:"" help:"Set tickcast beside the floor and gws, at 1 to 250 ticks a message."`
 		Peers     peersCmd   `cmd:"" help:"Set tickcast beside other WebSocket libraries and nats-server."`
+		Prove     proveCmd   `cmd:"" help:"Hold memory, accepting, ingest, latency and growth to what was promised of them."`
 		Verify    verify     `cmd:"" help:"Hold a running node to the accounting rule, with slow readers and reconnections."`
 		Plan      planCmd    `cmd:"" help:"Forecast nodes, cores, memory and bandwidth for a load."`
 		Calibrate calibrate  `cmd:"" help:"Measure on this machine what plan reckons with."`
+		Crowd     crowdCmd   `cmd:"" hidden:"" help:"Connect all at once."`
 		Rival     rivalCmd   `cmd:"" hidden:"" help:"Serve by another library."`
 		Share     shareCmd   `cmd:"" hidden:"" help:"One process of a load."`
 		Source    sourceCmd  `cmd:"" hidden:"" help:"NATS and a feed of the benchmark's market."`

@@ -32,11 +32,13 @@ type loadResult struct {
 	WireBytes int64         `json:"wire_bytes"`
 	Closes    map[int]int64 `json:"closes"`
 
-	Latency   fleet.Percentiles `json:"latency_us"`
-	Connect   fleet.Percentiles `json:"connect_us"`
-	Subscribe fleet.Percentiles `json:"subscribe_us"`
-	OwnCPU    float64           `json:"own_cpu_seconds"`
-	Server    serverCost        `json:"server"`
+	Latency fleet.Percentiles `json:"latency_us"`
+	// WorstPause is how long, in us, a healthy subscriber went without a message at the most.
+	WorstPause int64             `json:"worst_pause_us"`
+	Connect    fleet.Percentiles `json:"connect_us"`
+	Subscribe  fleet.Percentiles `json:"subscribe_us"`
+	OwnCPU     float64           `json:"own_cpu_seconds"`
+	Server     serverCost        `json:"server"`
 }
 
 // serverCost is known with --pid.
@@ -52,7 +54,7 @@ type serverCost struct {
 // take fills in what was seen while counting.
 func (r *loadResult) take(total *fleet.Report) {
 	r.Tally, r.WireBytes, r.Closes = total.Tally, total.WireBytes, total.Closes
-	r.Latency = total.Latency.Percentiles()
+	r.Latency, r.WorstPause = total.Latency.Percentiles(), total.WorstPause
 	r.Failed += total.Failed
 	if total.LastError != "" {
 		r.LastError = total.LastError
@@ -80,6 +82,7 @@ func (r *loadResult) print(out io.Writer) {
 	row("messages", "%d, %.0f/s, %.1f events in each", r.Messages, per(r.Messages), float64(r.Events)/float64(max(1, r.Messages)))
 	row("bytes", "%.1f MB, %.1f MB/s, %.1f MB/s on the wire", float64(r.Bytes)/1e6, per(r.Bytes)/1e6, per(r.WireBytes)/1e6)
 	row("latency us", "%s", us(r.Latency))
+	row("worst pause", "%d us without a message", r.WorstPause)
 	row("connect us", "%s", us(r.Connect))
 	row("subscribe us", "%s", us(r.Subscribe))
 	row("gaps, dropped", "%d, %d", r.Gaps, r.Missed)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -36,11 +37,17 @@ func (w *work) config() rival.Config {
 	return rival.Config{Symbols: tape.Symbols(w.Market), Rate: w.Rate, Window: w.Window}
 }
 
+// args are the options that make it again.
+func (w *work) args() []string {
+	return []string{"--market", strconv.Itoa(w.Market), "--rate", fmt.Sprint(w.Rate), "--window", w.Window.String()}
+}
+
 // floorCmd serves by the bare loop, until it is interrupted.
 type floorCmd struct {
 	work
-	Addr  string `default:"127.0.0.1:8081" help:"Where subscribers connect, at any path."`
-	Loops int    `help:"Event loops; one per core if 0."`
+	Addr        string `default:"127.0.0.1:8081" help:"Where subscribers connect, at any path."`
+	Loops       int    `help:"Event loops; one per core if 0."`
+	UpgradeOnly bool   `hidden:"" help:"Accept and upgrade, and do nothing more."`
 }
 
 // Run implements the command.
@@ -53,12 +60,18 @@ func (c *floorCmd) Run(ctx context.Context) error {
 		return err
 	}
 	fmt.Printf("ready addr=%s\n", ln.Addr())
+	if c.UpgradeOnly {
+		return floor.Upgrade(ctx, ln.(*net.TCPListener))
+	}
 	return floor.Serve(ctx, ln, c.config(), c.Loops)
 }
 
 // sourceCmd is NATS and a feed in one process: everything that a node needs which is not the
 // node.
-type sourceCmd struct{ work }
+type sourceCmd struct {
+	work
+	AtOnce bool `help:"Publish each trade by itself, and stamp it then."`
+}
 
 // Run implements the command.
 func (c *sourceCmd) Run(ctx context.Context) error {
@@ -71,5 +84,9 @@ func (c *sourceCmd) Run(ctx context.Context) error {
 		return err
 	}
 	fmt.Printf("ready nats=%s\n", b.Status().URL)
-	return feed.New(&tape.Source{Symbols: tape.Symbols(c.Market), Rate: c.Rate}, b, feed.Config{}, zap.NewNop()).Run(ctx)
+	var cfg feed.Config
+	if c.AtOnce {
+		cfg.Window = time.Nanosecond
+	}
+	return feed.New(&tape.Source{Symbols: tape.Symbols(c.Market), Rate: c.Rate, Stamp: c.AtOnce}, b, cfg, zap.NewNop()).Run(ctx)
 }

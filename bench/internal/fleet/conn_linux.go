@@ -197,6 +197,7 @@ func (f *Fleet) message(c *conn, payload []byte, now time.Time) {
 	}
 	if c.messages > 0 && c.pace == Healthy {
 		expected := (at - c.first) / c.messages
+		f.seen.WorstPause = max(f.seen.WorstPause, (at-c.last)/1000)
 		f.seen.Latency.correct((at-oldest)/1000, (at-c.last)/1000, expected/1000)
 	}
 	c.messages++

@@ -79,6 +79,9 @@ type Report struct {
 	Latency   Hist          `json:"latency"`   // of members that read as they should
 	Connect   Hist          `json:"connect"`   // from dialling to the upgrade's answer
 	Subscribe Hist          `json:"subscribe"` // from the request to its ack
+	// WorstPause is the longest time, in us, between two messages of a member that reads as
+	// it should.
+	WorstPause int64 `json:"worst_pause"`
 }
 
 // NewReport returns one of nothing.
@@ -103,6 +106,7 @@ func (r *Report) Add(o *Report) {
 	for code, n := range o.Closes {
 		r.Closes[code] += n
 	}
+	r.WorstPause = max(r.WorstPause, o.WorstPause)
 	r.Latency.Merge(o.Latency.Histogram)
 	r.Connect.Merge(o.Connect.Histogram)
 	r.Subscribe.Merge(o.Subscribe.Histogram)

@@ -20,7 +20,7 @@ type Plan struct {
 }
 
 // Picks are the ways in which members choose their symbols.
-var Picks = []string{"uniform", "zipf", "fixed", "watchlists", "even"}
+var Picks = []string{"uniform", "zipf", "fixed", "watchlists", "even", "own"}
 
 var paceNames = map[string]Pace{"paused": Paused, "throttled": Throttled, "stalled": Stalled}
 
@@ -49,6 +49,10 @@ func (p *Plan) Member(n int) Member {
 	list := uint64(n)
 	if p.Pick == "watchlists" {
 		list %= uint64(p.Watchlists)
+	}
+	if p.Pick == "own" {
+		at := n * p.PerMember % (len(p.Names) - p.PerMember + 1)
+		return Member{Symbols: p.Names[at : at+p.PerMember]}
 	}
 	m := Member{Symbols: p.symbols(rand.New(rand.NewPCG(p.Seed, list)))}
 	// The share is spread evenly: after n members, n*SlowShare of them, rounded down, are slow.

@@ -97,6 +97,8 @@ func (w *Windows) Take(now time.Time) {
 type Source struct {
 	Symbols []string
 	Rate    float64
+	// Stamp gives each trade the time at which the feed gets it, for latencies from there.
+	Stamp bool
 }
 
 // stepEvery is how often a Source looks at the clock.
@@ -122,6 +124,9 @@ func (s *Source) Run(ctx context.Context, sink feed.Sink) error {
 		case now := <-step.C:
 			for range t.Due(now) {
 				trade, _ := t.Next()
+				if s.Stamp {
+					trade.Time = time.Now().UnixNano()
+				}
 				sink.Trade(trade)
 			}
 		}
