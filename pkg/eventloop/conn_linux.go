@@ -82,18 +82,25 @@ func InfoOf(fd int) TCPInfo {
 	return TCPInfo{Queued: queued, NotSent: int(info.Notsent_bytes), RTT: time.Duration(info.Rtt) * time.Microsecond}
 }
 
-func (c *Conn) setBuffers() {
-	if n := c.loop.cfg.SendBuffer; n > 0 {
-		_ = unix.SetsockoptInt(int(c.fd), unix.SOL_SOCKET, unix.SO_SNDBUF, n)
+// setBuffers is for a connection, or for a listener whose connections inherit it.
+func setBuffers(fd int, c Config) error {
+	if n := c.SendBuffer; n > 0 {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, n); err != nil {
+			return err
+		}
 	}
-	if n := c.loop.cfg.NotSentLowat; n > 0 {
-		_ = unix.SetsockoptInt(int(c.fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, n)
+	if n := c.NotSentLowat; n > 0 {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, n)
 	}
+	return nil
 }
 
 // send seals and writes whole frames, and keeps what the kernel does not take. Frames enter
 // a backlog only whole and only at its end, so nothing is ever sent inside another frame.
 func (c *Conn) send(frames []byte) {
+	if c.loop.opening.c == c {
+		frames = c.loop.withAnswer(frames)
+	}
 	if c.tls != nil {
 		var err error
 		if frames, err = c.seal(frames); err != nil {
@@ -104,20 +111,12 @@ func (c *Conn) send(frames []byte) {
 	c.sendRaw(frames)
 }
 
-// hold begins a new connection's backlog: it goes out in the next turn, with what is written
-// in this one, which saves a write for each connection that comes.
-func (c *Conn) hold(answer []byte) (err error) {
-	if len(answer) == 0 {
-		return nil
-	}
-	if c.tls != nil {
-		if answer, err = c.seal(answer); err != nil {
-			return err
-		}
-	}
-	c.backlog = c.loop.backlogs.take(answer)
-	c.watched = interestRead | interestWrite
-	return nil
+// withAnswer puts what answers the handshake in front of the first frames that the connection
+// being opened sends.
+func (l *Loop) withAnswer(frames []byte) []byte {
+	l.opened = append(append(l.opened[:0], l.opening.answer...), frames...)
+	l.opening.c = nil
+	return l.opened
 }
 
 func (c *Conn) sendRaw(p []byte) {
@@ -188,21 +187,5 @@ func (c *Conn) watch(events uint32) {
 	c.watched = events
 	if err := c.loop.poller.modify(int(c.fd), events, c.slot, c.loop.slots[c.slot].gen); err != nil {
 		c.lost(err)
-	}
-}
-
-// write returns 0 where the kernel has no room.
-func write(fd int32, p []byte) (int, error) {
-	for {
-		n, err := unix.Write(int(fd), p)
-		switch err {
-		case nil:
-			return n, nil
-		case unix.EAGAIN:
-			return 0, nil
-		case unix.EINTR:
-		default:
-			return 0, err
-		}
 	}
 }

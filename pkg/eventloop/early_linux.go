@@ -20,7 +20,9 @@ const saidMax = 4 << 10
 // otherwise Accept returns the connection as if nothing had been read. said is the listener's
 // again on return. The kernel keeps a peer that says nothing for about a second; take does not
 // see it then. take must not block, and l must have no TLS. Close what Early returns: it closes l.
-func (l *Listener) Early(take func(fd int, peer netip.AddrPort, said []byte) bool) (net.Listener, error) {
+//
+// Connections have the send buffer and the low-water mark of c from the start: see Adopted.Sized.
+func (l *Listener) Early(c Config, take func(fd int, peer netip.AddrPort, said []byte) bool) (net.Listener, error) {
 	raw, err := l.SyscallConn()
 	if err != nil {
 		return nil, err
@@ -28,7 +30,7 @@ func (l *Listener) Early(take func(fd int, peer netip.AddrPort, said []byte) boo
 	var fd int
 	var setErr error
 	err = raw.Control(func(ln uintptr) {
-		if setErr = announceEarly(int(ln)); setErr == nil {
+		if setErr = announceEarly(int(ln), c); setErr == nil {
 			fd, setErr = unix.FcntlInt(ln, unix.F_DUPFD_CLOEXEC, 0)
 		}
 	})
@@ -44,7 +46,10 @@ func (l *Listener) Early(take func(fd int, peer netip.AddrPort, said []byte) boo
 
 // announceEarly sets what connections inherit, as net.TCPListener would set it on each, and has
 // the kernel keep them until they have something to say, for a second.
-func announceEarly(ln int) error {
+func announceEarly(ln int, c Config) error {
+	if err := setBuffers(ln, c); err != nil {
+		return os.NewSyscallError("setsockopt", err)
+	}
 	for _, o := range []struct{ level, name, value int }{
 		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
@@ -74,7 +79,7 @@ func (e *early) Close() error { return errors.Join(e.file.Close(), e.Listener.Cl
 func (e *early) Accept() (net.Conn, error) {
 	for {
 		var fd int
-		var from unix.Sockaddr
+		var from netip.AddrPort
 		err := e.spare(func() (int, error) {
 			var err error
 			fd, from, err = e.accept()
@@ -89,31 +94,34 @@ func (e *early) Accept() (net.Conn, error) {
 	}
 }
 
-func (e *early) accept() (fd int, from unix.Sockaddr, err error) {
+func (e *early) accept() (fd int, from netip.AddrPort, err error) {
 	closed := e.raw.Read(func(ln uintptr) bool {
 		for {
-			fd, from, err = unix.Accept4(int(ln), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+			fd, from, err = accept4(int(ln))
 			if err != unix.EINTR && err != unix.ECONNABORTED {
 				return err != unix.EAGAIN
 			}
 		}
 	})
 	if closed != nil {
-		return -1, nil, net.ErrClosed
+		return -1, from, net.ErrClosed
 	}
-	return fd, from, os.NewSyscallError("accept4", err)
+	if err != nil {
+		err = os.NewSyscallError("accept4", err)
+	}
+	return fd, from, err
 }
 
 // meet returns nil for a connection that was taken or has ended.
-func (e *early) meet(fd int, from unix.Sockaddr) net.Conn {
-	n, err := unix.Read(fd, e.buf[:])
+func (e *early) meet(fd int, from netip.AddrPort) net.Conn {
+	n, err := read(int32(fd), e.buf[:])
 	switch {
 	case err == unix.EAGAIN, err == unix.EINTR:
 		n = 0
 	case err != nil, n == 0:
 		_ = unix.Close(fd)
 		return nil
-	case e.take(fd, addrPort(from), e.buf[:n]):
+	case e.take(fd, from, e.buf[:n]):
 		return nil
 	}
 	f := os.NewFile(uintptr(fd), "connection")
@@ -126,16 +134,6 @@ func (e *early) meet(fd int, from unix.Sockaddr) net.Conn {
 		return c
 	}
 	return &begun{Conn: c, said: bytes.Clone(e.buf[:n])}
-}
-
-func addrPort(from unix.Sockaddr) netip.AddrPort {
-	switch a := from.(type) {
-	case *unix.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
-	case *unix.SockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port))
-	}
-	return netip.AddrPort{}
 }
 
 // A begun connection has said something before it became a net.Conn.

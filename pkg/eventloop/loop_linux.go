@@ -17,9 +17,11 @@ type Adopted struct {
 	// Fd is the descriptor from Detach. The loop owns it from the call of Adopt on,
 	// whatever that returns.
 	Fd int
-	// Answer is sent before anything else, in one piece with what the Handler writes when it
-	// opens the connection. It is the handshake's end, if that was not sent yet.
+	// Answer is sent before anything else, in one piece with the first that the Handler writes
+	// when it opens the connection. It is the handshake's end, if that was not sent yet.
 	Answer []byte
+	// Sized says that the socket has Config's SendBuffer and NotSentLowat already.
+	Sized bool
 	// Rest is what was read past the handshake. The loop writes to it.
 	Rest []byte
 	// Deflate says that the peer may compress, without context takeover.
@@ -74,6 +76,11 @@ type Loop struct {
 	frame    []byte // a control frame that is being built
 	sealed   []byte // TLS records that are being built
 	plain    []byte // decrypted bytes; nil until a TLS connection comes
+	opening  struct {
+		c      *Conn // nil once it has been answered
+		answer []byte
+	}
+	opened   []byte // an answer and what was written behind it
 	reading  *Conn  // whose share is being decoded
 	pongs    []byte // answers to the pings of that share
 	lastPong int    // where in pongs the last one begins
@@ -264,12 +271,18 @@ func (l *Loop) open(a *Adopted) {
 	s.gen++
 	l.live++
 
-	c.setBuffers()
-	err := c.hold(a.Answer)
-	if err == nil {
-		err = l.poller.add(a.Fd, c.watched, c.slot, s.gen)
+	if !a.Sized {
+		_ = setBuffers(a.Fd, l.cfg) // fails for a connection that has ended
+	}
+	err := l.poller.add(a.Fd, c.watched, c.slot, s.gen)
+	if len(a.Answer) > 0 {
+		l.opening.c, l.opening.answer = c, a.Answer
 	}
 	l.handler.Open(c)
+	if l.opening.c == c && c.state == stateOpen {
+		c.send(nil)
+	}
+	l.opening.c, l.opening.answer = nil, nil
 	if err != nil {
 		c.lost(err)
 		return

@@ -99,7 +99,11 @@ func (p *poller) wait2(timeout time.Duration) (int, error) {
 		t := unix.NsecToTimespec(int64(timeout))
 		ts = &t
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.epoll),
+	call := unix.Syscall6
+	if timeout == 0 {
+		call = unix.RawSyscall6
+	}
+	n, _, errno := call(unix.SYS_EPOLL_PWAIT2, uintptr(p.epoll),
 		uintptr(unsafe.Pointer(&p.events[0])), eventsMax, uintptr(unsafe.Pointer(ts)), 0, 0)
 	runtime.KeepAlive(ts)
 	if errno != 0 {

@@ -11,7 +11,7 @@ import (
 // is left is reported again in the next turn.
 func (c *Conn) readShare() {
 	l := c.loop
-	n, err := unix.Read(int(c.fd), l.read)
+	n, err := read(c.fd, l.read)
 	switch {
 	case err == unix.EAGAIN, err == unix.EINTR:
 	case err != nil:

@@ -21,7 +21,7 @@ func (n *Node) Early(ln *eventloop.Listener) (net.Listener, error) {
 	if !ok || ln.Secure() {
 		return ln, nil
 	}
-	return ln.Early(newEarly(n, e).take)
+	return ln.Early(loopConfig, newEarly(n, e).take)
 }
 
 // early takes upgrade requests before net/http sees them. It belongs to one goroutine.
@@ -57,7 +57,7 @@ func (d *early) take(fd int, peer netip.AddrPort, said []byte) bool {
 		session.leave()
 		return false
 	}
-	d.e.adopt(eventloop.Adopted{Fd: fd, Answer: answer, Rest: bytes.Clone(rest)}, session)
+	d.e.adopt(eventloop.Adopted{Fd: fd, Sized: true, Answer: answer, Rest: bytes.Clone(rest)}, session)
 	return true
 }
 

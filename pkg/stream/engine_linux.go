@@ -29,6 +29,11 @@ func newEngine(cfg *Config, shards []*shard) (engine, error) {
 // that floods is served in the turns that follow, after the others.
 const readBudget = 16 << 10
 
+var loopConfig = eventloop.Config{
+	MaxMessageBytes: codec.MaxRequestBytes, ReadBudget: readBudget,
+	SendBuffer: sendBuffer, NotSentLowat: sendBuffer / 2, Linger: closeWithin,
+}
+
 // epollEngine drives each shard by an event loop that owns its sessions' sockets: gws answers
 // the handshake, and then no goroutine is left to the connection.
 type epollEngine struct {
@@ -42,10 +47,7 @@ func newEpollEngine(cfg *Config, shards []*shard) (*epollEngine, error) {
 	e := &epollEngine{log: cfg.Log, up: newUpgrader(cfg, gws.BuiltinEventHandler{}, gws.PermessageDeflate{Level: flate.HuffmanOnly, PoolSize: 1}), drivers: make(map[*shard]*driver, len(shards))}
 	for _, sh := range shards {
 		d := &driver{sh: sh}
-		loop, err := eventloop.New(d, eventloop.Config{
-			MaxMessageBytes: codec.MaxRequestBytes, ReadBudget: readBudget,
-			SendBuffer: sendBuffer, NotSentLowat: sendBuffer / 2, Linger: closeWithin,
-		})
+		loop, err := eventloop.New(d, loopConfig)
 		if err != nil {
 			e.stop(0)
 			return nil, err

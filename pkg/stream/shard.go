@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -70,17 +71,31 @@ type inbox struct {
 	mu    sync.Mutex
 	items []item
 	spare []item
+	woken bool   // since the last take
+	timed bool   // the shard takes a turn when the batching window ends, whatever comes
 	wake  func() // an engine's: has the shard take a turn soon
 }
 
+// put wakes the shard, but for ticks that a batching window holds back anyway: at a thousand
+// messages a second from upstream, turns that only find this out are 3 % of a node's CPU.
 func (b *inbox) put(items ...item) {
 	b.mu.Lock()
-	first := len(b.items) == 0
 	b.items = append(b.items, items...)
+	wake := !b.woken && !(b.timed && !slices.ContainsFunc(items, isCommand))
+	b.woken = b.woken || wake
 	b.mu.Unlock()
-	if first {
+	if wake {
 		b.wake()
 	}
+}
+
+func isCommand(it item) bool { return it.do != nil }
+
+// sleepUntilFlush says that a turn comes at the end of the batching window.
+func (b *inbox) sleepUntilFlush() {
+	b.mu.Lock()
+	b.timed = true
+	b.mu.Unlock()
 }
 
 // take returns what waits; give hands the slice back for reuse.
@@ -89,6 +104,7 @@ func (b *inbox) take() []item {
 	defer b.mu.Unlock()
 	items := b.items
 	b.items, b.spare = b.spare, nil
+	b.woken, b.timed = false, false
 	return items
 }
 
@@ -136,7 +152,9 @@ func (sh *shard) turn() (wake int64) {
 	}
 	sh.inbox.give(items)
 	sh.fireTimers()
-	wake = sh.flush()
+	if wake = sh.flush(); wake != 0 {
+		sh.inbox.sleepUntilFlush()
+	}
 	if len(sh.laden) > 0 && sh.now-sh.relieved >= int64(relieveEvery) {
 		sh.relieved = sh.now
 		sh.relieve()

@@ -88,9 +88,9 @@ const SmallSet = 128
 // A Set holds what one session subscribes to. The zero value is ready.
 type Set[T, O any] struct {
 	named []named
+	sum   uint64
 	pos   map[ID]uint32              // id -> position in named, kept above SmallSet
 	some  *[market.Channels]wildcard // nil before the first; read by wild
-	sum   uint64
 
 	sees func(ID) bool
 }
