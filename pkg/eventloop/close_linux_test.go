@@ -86,6 +86,29 @@ func TestEndings(t *testing.T) {
 	}
 }
 
+// Who leaves, or is told to, still gets what it asked for before.
+func TestEndingHasTheLastWord(t *testing.T) {
+	for name, last := range map[string][]byte{
+		"close": clientFrame(0x88, "\x03\xe8"), "fault": clientFrame(0x83, ""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked []byte
+			l := startLoop(t, &probe{
+				message: func(_ *Conn, _ bool, payload []byte) { asked = append(asked, payload...) },
+				ending:  func(c *Conn) { echo(c, true, asked) },
+			}, Config{})
+			p := adopt(t, l, 0, Adopted{})
+			p.send(clientFrames(clientFrame(0x81, "a"), clientFrame(0x89, "p"), last, clientFrame(0x81, "b")))
+			p.wants(0x8a, "p")
+			p.wants(0x81, "a")
+			if b0, _, err := p.frame(); b0 != 0x88 || err != nil {
+				t.Errorf("got frame %#x, %v", b0, err)
+			}
+			p.wantsEnd()
+		})
+	}
+}
+
 // Close lets a peer read what waits, and gives up on one that does not.
 func TestCloseBehindABacklog(t *testing.T) {
 	transports(t, func(t *testing.T, version uint16) {

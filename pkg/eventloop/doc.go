@@ -12,7 +12,7 @@
 //
 //	sleep until a descriptor is ready, Wake is called or a time has come
 //	-> read the clock, once
-//	-> for each ready descriptor: send what waited (Drained), read one share (Message)
+//	-> for each ready descriptor: send what waited (Drained), read one share (Message, Ending)
 //	-> open what was adopted (Open)
 //	-> tell what has ended (Closed)
 //	-> Turn

@@ -16,6 +16,9 @@ type Handler interface {
 	Message(c *Conn, text bool, payload []byte)
 	// Drained tells that the kernel has taken everything that Write left waiting.
 	Drained(c *Conn)
+	// Ending tells that the peer has asked for the end, or done wrong: nothing more is read,
+	// and what is written now still goes out before the close frame.
+	Ending(c *Conn)
 	// Closed tells, exactly once for every Open, that c has ended or is about to: nothing
 	// that is written from now on is sent. The loop finishes the closing handshake alone
 	// and closes the descriptor. code is the peer's close code (1005 if it gave none), the

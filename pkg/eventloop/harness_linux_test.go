@@ -39,6 +39,7 @@ type probe struct {
 	open    func(*Conn)
 	message func(c *Conn, text bool, payload []byte)
 	drained func(*Conn)
+	ending  func(*Conn)
 	closed  func(c *Conn, code int, err error)
 	turn    func(now int64) int64
 }
@@ -58,6 +59,12 @@ func (p *probe) Message(c *Conn, text bool, payload []byte) {
 func (p *probe) Drained(c *Conn) {
 	if p.drained != nil {
 		p.drained(c)
+	}
+}
+
+func (p *probe) Ending(c *Conn) {
+	if p.ending != nil {
+		p.ending(c)
 	}
 }
 

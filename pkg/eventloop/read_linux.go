@@ -56,8 +56,10 @@ func (c *Conn) consume(p []byte) {
 			if reply == codeNone {
 				reply = 0
 			}
+			l.handler.Ending(c)
 			c.begin(reply, ev.code, "", nil)
 		case kindFault:
+			l.handler.Ending(c)
 			c.begin(ev.fault.code, ev.fault.code, ev.fault.text, ev.fault)
 		}
 	}

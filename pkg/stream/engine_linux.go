@@ -167,6 +167,12 @@ func (d *driver) Drained(c *eventloop.Conn) {
 	c.Data.(*session).passedOn()
 }
 
+// Ending sends the answers to what the subscriber asked before it left.
+func (d *driver) Ending(c *eventloop.Conn) {
+	d.time()
+	c.Data.(*session).flush()
+}
+
 // Closed ends the session.
 func (d *driver) Closed(c *eventloop.Conn, code int, _ error) {
 	d.time()
