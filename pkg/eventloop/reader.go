@@ -223,15 +223,15 @@ func closeEvent(p []byte) event {
 		return event{kind: kindFault, fault: errUTF8}
 	}
 	code := int(binary.BigEndian.Uint16(p))
-	if !validCloseCode(code) {
+	if !ValidCloseCode(code) {
 		return event{kind: kindFault, fault: errCloseFrame}
 	}
 	return event{kind: kindClose, code: code}
 }
 
-// validCloseCode says whether a peer may send code: those of the RFC and of IANA's registry
+// ValidCloseCode says whether a peer may send code: those of the RFC and of IANA's registry
 // that are meant for the wire, and the ranges for libraries and applications.
-func validCloseCode(code int) bool {
+func ValidCloseCode(code int) bool {
 	switch {
 	case code >= 3000 && code <= 4999:
 		return true
@@ -267,24 +267,22 @@ func (r *frameReader) dataPart(part []byte, whole bool) event {
 	return event{kind: kindMessage, text: text, payload: part}
 }
 
-// checkUTF8 looks at what msg has gained. The end of an unfinished message may be the
-// beginning of a rune, but not one that nothing can complete.
+// checkUTF8 looks at what msg has gained.
 func (r *frameReader) checkUTF8(msg []byte, last bool) bool {
-	fresh := msg[r.valid:]
-	if utf8.Valid(fresh) {
-		r.valid = len(msg)
-		return true
+	n, ok := ValidSoFar(msg[r.valid:])
+	r.valid += n
+	return ok && (!last || r.valid == len(msg))
+}
+
+// ValidSoFar returns how much of the beginning of a text is whole runes, and whether what is
+// behind them may still become one. It does not if ok is false, whatever follows.
+func ValidSoFar(text []byte) (whole int, ok bool) {
+	if utf8.Valid(text) {
+		return len(text), true
 	}
-	if last {
-		return false
-	}
-	cut := len(fresh) - 1
-	for cut > 0 && len(fresh)-cut < utf8.UTFMax && !utf8.RuneStart(fresh[cut]) {
+	cut := len(text) - 1
+	for cut > 0 && len(text)-cut < utf8.UTFMax && !utf8.RuneStart(text[cut]) {
 		cut--
 	}
-	if utf8.FullRune(fresh[cut:]) || !utf8.Valid(fresh[:cut]) {
-		return false
-	}
-	r.valid += cut
-	return true
+	return cut, !utf8.FullRune(text[cut:]) && utf8.Valid(text[:cut])
 }

@@ -134,8 +134,10 @@ func (e *gwsEngine) OnClose(ws *gws.Conn, err error) {
 // endedWith says how the connection ended, once the read loop has.
 func (w *gwsWire) endedWith() int {
 	switch {
-	case w.net.fault != nil:
+	case w.net.told:
 		return w.net.fault.code
+	case w.closeCode == closeNormal && w.net.peerCode.Load() != 0:
+		return int(w.net.peerCode.Load())
 	case w.closeCode != 0:
 		return w.closeCode
 	}

@@ -3,7 +3,6 @@ package stream
 import (
 	"encoding/binary"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +12,7 @@ import (
 
 // RFC 6455 section 7.4.1.
 const (
+	closeNormal   = 1000
 	closeProtocol = 1002
 	closePayload  = 1007
 	closeTooLarge = 1009
@@ -29,7 +29,8 @@ func (f *fault) Error() string { return f.reason }
 
 // A screen stands between the socket and gws. It lets frames through only while their
 // headers are legal, because gws 1.8.9 panics on a length with the top bit set and, with
-// permessage-deflate, checks no RSV bit; and it counts what the kernel takes.
+// permessage-deflate, checks no RSV bit; and text only while it is UTF-8, because gws looks
+// at whole messages. It counts what the kernel takes.
 //
 // Read is called by the session's read goroutine alone, Write by gws under its lock.
 type screen struct {
@@ -37,7 +38,7 @@ type screen struct {
 	tcp     *net.TCPConn // beneath it; nil if there is none
 	head    []byte       // read behind the handshake, not yet given out
 	deflate bool
-	onFault func(*fault) // called once, before Read returns the fault
+	onFault func(*fault) // called once, before Read returns the fault; what came before it has been read then
 
 	// frame scanner
 	hdr        [14]byte
@@ -45,7 +46,15 @@ type screen struct {
 	payload    uint64 // bytes of the current frame's payload still to pass
 	fragmented uint64 // payload of the open message so far
 	open       bool   // a message has begun and its last frame has not come
+	text       bool   // it is text, and not compressed
+	key        [4]byte
+	passed     int     // bytes of the current frame's payload
+	rune       [3]byte // of the text, begun and not whole
+	runeLen    int
 	fault      *fault
+	told       bool // onFault was called
+	closeCode  [2]byte
+	peerCode   atomic.Int32 // of the subscriber's close frame, if it may be sent
 
 	taken     atomic.Int64
 	closeOnce sync.Once
@@ -55,7 +64,7 @@ type screen struct {
 // Read fills p with bytes of legal frames.
 func (s *screen) Read(p []byte) (int, error) {
 	if s.fault != nil {
-		return 0, s.fault
+		return 0, s.tell()
 	}
 	var n int
 	var err error
@@ -66,23 +75,34 @@ func (s *screen) Read(p []byte) (int, error) {
 		n, err = s.Conn.Read(p)
 	}
 	good := s.scan(p[:n])
-	if s.fault != nil {
-		s.onFault(s.fault)
-		if good > 0 {
-			return good, nil
-		}
-		return 0, s.fault
+	switch {
+	case s.fault == nil:
+		return n, err
+	case good > 0:
+		return good, nil
 	}
-	return n, err
+	return 0, s.tell()
+}
+
+func (s *screen) tell() *fault {
+	if !s.told {
+		s.told = true
+		s.onFault(s.fault)
+	}
+	return s.fault
 }
 
 // scan follows frames through b and returns how many bytes lie before the first fault.
 func (s *screen) scan(b []byte) int {
 	for at := 0; at < len(b); {
 		if s.payload > 0 {
-			skip := min(s.payload, uint64(len(b)-at))
-			s.payload -= skip
-			at += int(skip)
+			part := b[at : at+int(min(s.payload, uint64(len(b)-at)))]
+			if s.fault = s.look(part); s.fault != nil {
+				return at
+			}
+			s.payload -= uint64(len(part))
+			s.passed += len(part)
+			at += len(part)
 			continue
 		}
 		s.hdr[s.hdrLen] = b[at]
@@ -146,7 +166,7 @@ func (s *screen) header() *fault {
 	}
 	if op < 8 {
 		if op != 0 {
-			s.fragmented = 0
+			s.fragmented, s.text, s.runeLen = 0, op == 1 && !rsv1, 0
 		}
 		if length > codec.MaxRequestBytes-min(s.fragmented, codec.MaxRequestBytes) {
 			return &fault{closeTooLarge, "a request is at most 64 KiB"}
@@ -154,7 +174,8 @@ func (s *screen) header() *fault {
 		s.fragmented += length
 		s.open = !fin
 	}
-	s.payload = length
+	s.payload, s.passed = length, 0
+	s.key = [4]byte(s.hdr[s.hdrLen-4:])
 	return nil
 }
 
@@ -163,7 +184,7 @@ const writeSlice = 16 << 10
 
 // Write passes b on and counts what the kernel has taken.
 func (s *screen) Write(b []byte) (int, error) {
-	b = correctClose(b)
+	b = s.correctClose(b)
 	done := 0
 	for done < len(b) {
 		n, err := s.Conn.Write(b[done:min(len(b), done+writeSlice)])
@@ -174,21 +195,6 @@ func (s *screen) Write(b []byte) (int, error) {
 		}
 	}
 	return done, nil
-}
-
-// correctClose mends the close frame that gws sends when a compressed message is broken or
-// inflates past the limit: it says 1011 for both, though neither is this side's fault.
-func correctClose(b []byte) []byte {
-	if len(b) < 4 || b[0] != 0x88 || binary.BigEndian.Uint16(b[2:]) != closeInternal {
-		return b
-	}
-	code := uint16(closePayload)
-	if strings.Contains(string(b[4:]), "too large") {
-		code = closeTooLarge
-	}
-	mended := append([]byte(nil), b...)
-	binary.BigEndian.PutUint16(mended[2:], code)
-	return mended
 }
 
 // lingerFor bounds how long a closed connection waits for the subscriber's side to end.
