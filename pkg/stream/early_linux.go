@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/textproto"
 	"strings"
+	"unicode"
 
 	"github.com/tickcast/tickcast/pkg/eventloop"
 )
@@ -73,7 +74,7 @@ func (d *early) request(said []byte) (r *http.Request, rest []byte) {
 	d.said.Reset(line)
 	d.br.Reset(&d.said)
 	header, err := textproto.NewReader(d.br).ReadMIMEHeader()
-	if err != nil {
+	if err != nil || !plainHeader(header) {
 		return nil, nil
 	}
 	hosts := header["Host"]
@@ -89,6 +90,25 @@ func (d *early) request(said []byte) (r *http.Request, rest []byte) {
 		Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header(header), Host: hosts[0],
 	}
 	return r.WithContext(d.over), said[len(said)-d.br.Buffered():]
+}
+
+// plainHeader reports false for what textproto reads and net/http then refuses.
+func plainHeader(h textproto.MIMEHeader) bool {
+	for name, values := range h {
+		if strings.ContainsFunc(name, unusualInName) {
+			return false
+		}
+		for _, v := range values {
+			if strings.ContainsFunc(v, unicode.IsControl) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func unusualInName(c rune) bool {
+	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_')
 }
 
 func unusualInHost(c rune) bool {

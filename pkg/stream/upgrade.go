@@ -37,6 +37,8 @@ func checkUpgrade(r *http.Request) *refusal {
 		return &refusal{status: http.StatusBadRequest, reason: "HTTP/1.1 is required"}
 	case len(r.Header.Values("Sec-Websocket-Version")) != 1 || strings.TrimSpace(r.Header.Get("Sec-Websocket-Version")) != "13":
 		return &refusal{status: http.StatusUpgradeRequired, reason: "WebSocket version 13 is required", header: http.Header{"Sec-Websocket-Version": {"13"}, "Upgrade": {"websocket"}, "Connection": {"Upgrade"}}}
+	case r.ContentLength != 0: // -1 where it is not said: what came would be taken for frames
+		return &refusal{status: http.StatusBadRequest, reason: "an upgrade request has no body", header: http.Header{"Connection": {"close"}}}
 	}
 	keys := r.Header.Values("Sec-Websocket-Key")
 	if len(keys) != 1 {
@@ -123,6 +125,7 @@ func newUpgrader(cfg *Config, h gws.Event, with gws.PermessageDeflate) *upgrader
 // line of each and accepts any offer, says what was chosen here.
 func (u *upgrader) upgrade(conn net.Conn, br *bufio.Reader, r *http.Request) (up upgraded, err error) {
 	r.Header.Set("Connection", "Upgrade")
+	r.Header.Set("Upgrade", "websocket")
 	up.deflate = chooseDeflate(r.Header, u.compress)
 	deflate, protocol := 0, 0
 	if up.deflate {
