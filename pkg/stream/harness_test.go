@@ -128,7 +128,7 @@ func newRigOn(t *testing.T, b *bus.Bus, cfg stream.Config) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: patience, ErrorLog: log.New(io.Discard, "", 0)}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: patience, MaxHeaderBytes: 16 << 10, ErrorLog: log.New(io.Discard, "", 0)}
 	early, err := r.node.Early(ln)
 	if err != nil {
 		t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/binary"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -180,87 +179,12 @@ func (w *wire) closed() int {
 	return int(binary.BigEndian.Uint16(payload))
 }
 
-func TestHandshake(t *testing.T) {
-	r := newRig(t, stream.Config{AllowedOrigins: []string{"https://good.example"}})
-	without := func(prefix string) []string {
-		var kept []string
-		for _, l := range goodHandshake() {
-			if !strings.HasPrefix(l, prefix) {
-				kept = append(kept, l)
-			}
-		}
-		return kept
-	}
-	with := func(lines ...string) []string { return append(goodHandshake(), lines...) }
-	for _, tt := range []struct {
-		name   string
-		lines  []string
-		status int
-		header string // "Name: value" that the answer must have, "Name:" one that it must not
-	}{
-		{"plain", goodHandshake(), 101, "Sec-Websocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="},
-		{"no subprotocol offered", goodHandshake(), 101, "Sec-Websocket-Protocol:"},
-		{"unknown subprotocol", with("Sec-WebSocket-Protocol: mqtt"), 101, "Sec-Websocket-Protocol:"},
-		{"json", with("Sec-WebSocket-Protocol: tickcast.v1.json"), 101, "Sec-Websocket-Protocol: tickcast.v1.json"},
-		{"both: the server prefers msgpack", with("Sec-WebSocket-Protocol: x, tickcast.v1.json, tickcast.v1.msgpack"), 101, "Sec-Websocket-Protocol: tickcast.v1.msgpack"},
-		{"subprotocols on two lines", with("Sec-WebSocket-Protocol: x", "Sec-WebSocket-Protocol: tickcast.v1.json"), 101, "Sec-Websocket-Protocol: tickcast.v1.json"},
-		{"two Connection lines", append(without("Connection"), "Connection: keep-alive", "Connection: upgrade"), 101, ""},
-		{"no upgrade", without("Upgrade"), 426, "Upgrade: websocket"},
-		{"no Connection", without("Connection"), 400, ""},
-		{"no version", without("Sec-WebSocket-Version"), 426, "Sec-Websocket-Version: 13"},
-		{"version 8", append(without("Sec-WebSocket-Version"), "Sec-WebSocket-Version: 8"), 426, "Sec-Websocket-Version: 13"},
-		{"no key", without("Sec-WebSocket-Key"), 400, ""},
-		{"short key", append(without("Sec-WebSocket-Key"), "Sec-WebSocket-Key: dGhlIHNhbXBsZQ=="), 400, ""},
-		{"key that is no base64", append(without("Sec-WebSocket-Key"), "Sec-WebSocket-Key: ************************"), 400, ""},
-		{"two keys", with("Sec-WebSocket-Key: " + sampleKey), 400, ""},
-		{"HTTP/1.0", append([]string{"GET /v1/stream HTTP/1.0"}, goodHandshake()[1:]...), 400, ""},
-		{"POST", append([]string{"POST /v1/stream HTTP/1.1"}, append(goodHandshake()[1:], "Content-Length: 0")...), 405, "Allow: GET"},
-		{"own origin", with("Origin: http://localhost"), 101, ""},
-		{"allowed origin", with("Origin: https://good.example"), 101, ""},
-		{"other origin", with("Origin: https://evil.example"), 403, ""},
-		{"opaque origin", with("Origin: null"), 403, ""},
-		{"deflate", with("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"), 101, "Sec-Websocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover"},
-		{"no deflate with a smaller window", with("Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=10"), 101, "Sec-Websocket-Extensions:"},
-		{"the offer that can be met", with("Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=10, permessage-deflate"), 101, "Sec-Websocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover"},
-		{"deflate with nonsense", with("Sec-WebSocket-Extensions: permessage-deflate; nonsense=1"), 101, "Sec-Websocket-Extensions:"},
-		{"other extension", with("Sec-WebSocket-Extensions: permessage-deflate-plus"), 101, "Sec-Websocket-Extensions:"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			resp := r.raw().handshake(tt.lines...)
-			if resp.StatusCode != tt.status {
-				t.Errorf("status %d, want %d", resp.StatusCode, tt.status)
-			}
-			name, value, _ := strings.Cut(tt.header, ":")
-			if got := resp.Header.Get(name); name != "" && got != strings.TrimSpace(value) {
-				t.Errorf("%s is %q, want %q", name, got, strings.TrimSpace(value))
-			}
-		})
-	}
-	if got := r.dial(codec.MsgPack); got == nil {
-		t.Error("the node serves no more")
-	}
-}
-
 func TestTooManyConnections(t *testing.T) {
 	r := newRig(t, stream.Config{MaxConnections: 1})
 	r.dial(codec.MsgPack)
 	resp := r.raw().handshake(goodHandshake()...)
 	if resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("got %s %v", resp.Status, resp.Header)
-	}
-}
-
-func TestBytesBehindTheHandshakeAreNotLost(t *testing.T) {
-	r := newRig(t, stream.Config{})
-	w := r.raw()
-	w.write(append([]byte(strings.Join(append(goodHandshake(), "Sec-WebSocket-Protocol: tickcast.v1.json"), "\r\n")+"\r\n\r\n"), clientFrame(0x81, []byte(`{"op":"ping","id":5}`))...))
-	if _, err := http.ReadResponse(w.br, nil); err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if text := string(w.until(1)); strings.Contains(text, `["pong",5,`) {
-			return
-		}
 	}
 }
 
@@ -273,96 +197,4 @@ func deflate(t *testing.T, b []byte) []byte {
 	_, _ = fw.Write(b)
 	_ = fw.Flush()
 	return bytes.TrimSuffix(out.Bytes(), []byte{0, 0, 0xff, 0xff})
-}
-
-// TestFramesAgainstTheProtocol sends one illegal thing each and wants the close code of
-// RFC 6455, from a node that lives on.
-func TestFramesAgainstTheProtocol(t *testing.T) {
-	r := newRig(t, stream.Config{})
-	ok := []byte(`{"op":"ping"}`)
-	unmasked := append(header(0x81, false, len(ok)), ok...)
-	join := func(frames ...[]byte) []byte { return bytes.Join(frames, nil) }
-	for _, tt := range []struct {
-		name    string
-		deflate bool
-		bytes   []byte
-		code    int
-	}{
-		{"unmasked", false, unmasked, 1002},
-		{"reserved bit 1", false, clientFrame(0xc1, ok), 1002},
-		{"reserved bit 2", false, clientFrame(0xa1, ok), 1002},
-		{"reserved bit 2 with deflate", true, clientFrame(0xa1, ok), 1002},
-		{"reserved bit 1 on a ping with deflate", true, clientFrame(0xc9, nil), 1002},
-		{"reserved bit 1 on a continuation", true, join(clientFrame(0x41, deflate(t, ok)), clientFrame(0xc0, nil)), 1002},
-		{"reserved opcode 3", false, clientFrame(0x83, ok), 1002},
-		{"reserved control opcode 11", false, clientFrame(0x8b, nil), 1002},
-		{"ping of 126 bytes", false, clientFrame(0x89, make([]byte, 126)), 1002},
-		{"fragmented ping", false, clientFrame(0x09, nil), 1002},
-		{"continuation of nothing", false, clientFrame(0x80, ok), 1002},
-		{"message inside a message", false, join(clientFrame(0x01, ok), clientFrame(0x81, ok)), 1002},
-		{"length with its top bit set", false, append([]byte{0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0}, maskKey[:]...), 1002},
-		{"length of 2^62", false, append([]byte{0x82, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0}, maskKey[:]...), 1009},
-		{"one byte too long, declared only", false, append(header(0x81, true, 64<<10+1), maskKey[:]...), 1009},
-		{"too long in fragments", false, join(clientFrame(0x01, make([]byte, 40<<10)), append(header(0x80, true, 40<<10), maskKey[:]...)), 1009},
-		{"inflates to too much", true, clientFrame(0xc1, deflate(t, make([]byte, 1<<20))), 1009},
-		{"broken deflate", true, clientFrame(0xc1, []byte{0xff, 0xff, 0xff}), 1007},
-		{"text that is no UTF-8", false, clientFrame(0x81, []byte{0xff, 0xfe}), 1007},
-		{"close with a code of one byte", false, clientFrame(0x88, []byte{3}), 1002},
-		{"close with code 1005", false, clientFrame(0x88, []byte{0x03, 0xed}), 1002},
-		{"close with a reason that is no UTF-8", false, clientFrame(0x88, []byte{0x03, 0xe8, 0xff}), 1007},
-		{"close", false, clientFrame(0x88, []byte{0x03, 0xe8, 'b', 'y', 'e'}), 1000},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			w := r.raw()
-			if tt.deflate {
-				w.upgrade("Sec-WebSocket-Extensions: permessage-deflate")
-			} else {
-				w.upgrade()
-			}
-			w.write(tt.bytes)
-			if code := w.closed(); code != tt.code {
-				t.Errorf("close code %d, want %d", code, tt.code)
-			}
-		})
-	}
-	r.dial(codec.MsgPack).quiet("the node lives on")
-}
-
-func TestFramesWithinTheProtocol(t *testing.T) {
-	r := newRig(t, stream.Config{})
-	w := r.raw()
-	w.upgrade("Sec-WebSocket-Protocol: tickcast.v1.json", "Sec-WebSocket-Extensions: permessage-deflate")
-	w.until(1) // hello
-	pong := func(id int) {
-		t.Helper()
-		if text := string(w.until(1)); !strings.Contains(text, fmt.Sprintf(`["pong",%d,`, id)) {
-			t.Errorf("got %s, want pong %d", text, id)
-		}
-	}
-	// A ping between fragments, one byte at a time.
-	all := append(clientFrame(0x01, []byte(`{"op":"pi`)), clientFrame(0x89, []byte("between"))...)
-	all = append(all, clientFrame(0x80, []byte(`ng","id":1}`))...)
-	for _, b := range all {
-		w.write([]byte{b})
-	}
-	if p := string(w.until(10)); p != "between" {
-		t.Errorf("pong payload %q", p)
-	}
-	pong(1)
-	w.write(clientFrame(0x89, nil))
-	if p := w.until(10); len(p) != 0 {
-		t.Errorf("pong payload %q", p)
-	}
-	w.write(clientFrame(0x8a, []byte("nobody asked"))) // an unsolicited pong is legal
-	w.write(clientFrame(0xc1, deflate(t, []byte(`{"op":"ping","id":2}`))))
-	pong(2)
-	w.write(clientFrame(0x81, []byte(`{"op":"ping","id":3}`+strings.Repeat(" ", 60<<10)))) // 16-bit length
-	pong(3)
-	long := []byte(`{"op":"ping","id":4}` + strings.Repeat(" ", 64<<10-20)) // the most there may be
-	w.write(clientFrame(0x81, long))
-	pong(4)
-	w.frame(true, 8, nil)
-	if p := w.until(8); len(p) != 0 {
-		t.Errorf("a close without a code is answered by one: %q", p)
-	}
 }
