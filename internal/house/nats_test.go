@@ -149,7 +149,7 @@ func TestNATSUsersMayDoTheirWorkAndNoMore(t *testing.T) {
 	defer cancel()
 	var running sync.WaitGroup
 	running.Go(func() {
-		_ = uplink.Uplink{Bus: node}.Run(ctx, func(_ string, body []byte) {
+		_ = uplink.Uplink{Bus: node}.Run(ctx, func(_ string, body []byte, _ map[string][]string) {
 			select {
 			case got <- string(body):
 			default:

@@ -15,11 +15,11 @@ import (
 type Uplink struct{ *bus.Bus }
 
 // Run delivers until ctx ends, as stream.Upstream says.
-func (u Uplink) Run(ctx context.Context, message func(subject string, body []byte), idle func(), announced func(symbol string, channels []market.Channel), lost func(reason string)) error {
+func (u Uplink) Run(ctx context.Context, message func(subject string, body []byte, header map[string][]string), idle func(), announced func(symbol string, channels []market.Channel), lost func(reason string)) error {
 	return u.Bus.Run(ctx, bus.Handler{
 		Messages: func(all []bus.Message) {
 			for i := range all {
-				message(all[i].Subject, all[i].Data)
+				message(all[i].Subject, all[i].Data, all[i].Header)
 			}
 			idle()
 		},

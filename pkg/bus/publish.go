@@ -17,7 +17,19 @@ func (b *Bus) Publish(s market.Stream, body []byte) error {
 	if err := market.CheckSymbol(s.Symbol); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
-	if err := b.nc.Publish(Subject(s), body); err != nil {
+	return b.published(s, body, b.nc.Publish(Subject(s), body))
+}
+
+// PublishWith is Publish with a header, which whoever reads the body can do without.
+func (b *Bus) PublishWith(s market.Stream, body []byte, header map[string][]string) error {
+	if err := market.CheckSymbol(s.Symbol); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	return b.published(s, body, b.nc.PublishMsg(&nats.Msg{Subject: Subject(s), Data: body, Header: header}))
+}
+
+func (b *Bus) published(s market.Stream, body []byte, err error) error {
+	if err != nil {
 		return fmt.Errorf("publish %s (%d bytes): %w", s, len(body), b.translate(err))
 	}
 	return nil

@@ -20,6 +20,7 @@ const batchMax = 512
 type Message struct {
 	Subject string
 	Data    []byte
+	Header  map[string][]string // of PublishWith; mostly nil
 }
 
 // Handler says where Run delivers. All three are required, and called on Run's goroutine, one
@@ -187,7 +188,7 @@ func (r *reader) take(m *nats.Msg) {
 
 func (r *reader) add(m *nats.Msg) {
 	if !strings.HasPrefix(m.Subject, directoryPrefix) {
-		r.batch = append(r.batch, Message{Subject: m.Subject, Data: m.Data})
+		r.batch = append(r.batch, Message{Subject: m.Subject, Data: m.Data, Header: m.Header})
 		return
 	}
 	r.deliver() // ticks that came before the announcement stay before it

@@ -26,6 +26,7 @@ type fakeBus struct {
 	flushes     int
 	announced   []string
 	messages    []message
+	headers     []map[string][]string
 	last        map[market.Stream][]byte
 	bodies      map[market.Stream][][]byte
 	onReconnect func()
@@ -61,6 +62,13 @@ func (b *fakeBus) Publish(s market.Stream, body []byte) error {
 	b.last[s] = body
 	b.bodies[s] = append(b.bodies[s], body)
 	return nil
+}
+
+func (b *fakeBus) PublishWith(s market.Stream, body []byte, header map[string][]string) error {
+	b.mu.Lock()
+	b.headers = append(b.headers, header)
+	b.mu.Unlock()
+	return b.Publish(s, body)
 }
 
 func (b *fakeBus) Announce(symbol string, channels []market.Channel) error {

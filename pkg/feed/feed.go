@@ -29,14 +29,21 @@ type Config struct {
 	// Lease makes the feed one of several of the same source, of which one publishes and
 	// the others stand by; the source must be live. nil: it is alone.
 	Lease Lease
+	// Trace follows one trade or quote in TraceEvery; nil follows none.
+	Trace      TraceFunc
+	TraceEvery int
 }
 
 // Validate reports every problem.
 func (c Config) Validate() error {
+	var errs []error
 	if c.Window < 0 || c.Window > time.Second {
-		return fmt.Errorf("feed: Window is %v, must be 0 to 1s", c.Window)
+		errs = append(errs, fmt.Errorf("feed: Window is %v, must be 0 to 1s", c.Window))
 	}
-	return nil
+	if c.Trace != nil && c.TraceEvery < 1 {
+		errs = append(errs, fmt.Errorf("feed: TraceEvery is %d, must be 1 or more", c.TraceEvery))
+	}
+	return errors.Join(errs...)
 }
 
 // Stats counts since the start.
@@ -84,13 +91,14 @@ func New(source Source, bus Bus, cfg Config, log *zap.Logger) *Feed {
 	}
 	f.pub = newPublisher(bus, source.Live(), cfg.Window, &f.mu, log)
 	f.pub.lease, f.pub.active = cfg.Lease, cfg.Lease == nil
+	f.pub.traced = sampler{trace: cfg.Trace, every: cfg.TraceEvery}
 	return f
 }
 
 // Run publishes until the source ends or ctx does. It returns the source's error, and only
 // once everything that can be published is, and its goroutines have ended. It runs once.
 func (f *Feed) Run(ctx context.Context) error {
-	if err := (Config{Window: f.pub.base}).Validate(); err != nil {
+	if err := (Config{Window: f.pub.base, Trace: f.pub.traced.trace, TraceEvery: f.pub.traced.every}).Validate(); err != nil {
 		return err
 	}
 	if f.pub.lease != nil && !f.pub.live {

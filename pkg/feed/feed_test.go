@@ -317,10 +317,11 @@ func TestATickAllocatesNothing(t *testing.T) {
 // nowhere is a bus that costs nothing.
 type nowhere struct{}
 
-func (nowhere) Publish(market.Stream, []byte) error     { return nil }
-func (nowhere) Announce(string, []market.Channel) error { return nil }
-func (nowhere) Flush(context.Context) error             { return nil }
-func (nowhere) OnReconnect(func())                      {}
+func (nowhere) Publish(market.Stream, []byte) error                          { return nil }
+func (nowhere) PublishWith(market.Stream, []byte, map[string][]string) error { return nil }
+func (nowhere) Announce(string, []market.Channel) error                      { return nil }
+func (nowhere) Flush(context.Context) error                                  { return nil }
+func (nowhere) OnReconnect(func())                                           {}
 func (nowhere) Last(context.Context, []market.Stream, func(market.Stream, []byte)) error {
 	return nil
 }

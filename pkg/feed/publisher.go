@@ -51,6 +51,7 @@ type line struct {
 	last     []byte // the newest record that is not in buf; nil = none
 	lastLost bool   // last was refused by the bus
 	fresh    bool   // published since upkeep last came by
+	trace    *taken // the tick among those that wait which is followed; nil = none
 	mark     int64  // publisher.tradeBytes when it was last published; of trades
 }
 
@@ -85,6 +86,7 @@ type publisher struct {
 	freed     chan struct{}
 
 	losing bool // the last publication failed: one log line each way
+	traced sampler
 	stats  Stats
 }
 
@@ -212,6 +214,7 @@ func (p *publisher) took(l *line, buf []byte, err error, ch market.Channel) bool
 	l.n++
 	l.seq++
 	p.stats.Events[ch]++
+	p.traced.took(l)
 	if !l.queued {
 		l.queued = true
 		p.queue = append(p.queue, l)
@@ -263,7 +266,7 @@ func (p *publisher) send(l *line) bool {
 		p.takeBack(l) // the next tick stands down
 		return true
 	}
-	err := p.bus.Publish(l.stream, l.buf)
+	err := p.hand(l)
 	p.note(err)
 	switch {
 	case err == nil:

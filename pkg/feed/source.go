@@ -42,6 +42,8 @@ type Bus interface {
 	// Publish hands over one message of s. The body is not retained. An error means that
 	// it was not published.
 	Publish(s market.Stream, body []byte) error
+	// PublishWith is Publish with a header beside the body.
+	PublishWith(s market.Stream, body []byte, header map[string][]string) error
 	// Announce makes a symbol known to subscribers; once more is no harm.
 	Announce(symbol string, channels []market.Channel) error
 	// Flush returns nil once the server has taken everything published since the last time

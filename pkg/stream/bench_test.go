@@ -48,7 +48,7 @@ func BenchmarkIngest(b *testing.B) {
 					}
 					in.idle()
 				}
-				in.message(subjects[i], bodies[i])
+				in.message(subjects[i], bodies[i], nil)
 				n++
 			}
 			if got := in.metrics.ticks.Load(); got != int64(n*ticks) {

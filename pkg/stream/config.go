@@ -82,6 +82,8 @@ type Config struct {
 	History time.Duration
 	// HistoryBytes bounds those: the rest is read from the upstream's store. 0 means 64 MiB.
 	HistoryBytes int
+	// Trace follows the ticks that a feed has marked; nil follows none.
+	Trace TraceFunc
 	// Log is where the node reports; nil discards.
 	Log *zap.Logger
 }

@@ -53,7 +53,7 @@ func newDelayed(f *fan, by time.Duration, c clock, most int) *delayed {
 
 // Run delivers what is due until ctx ends. The announcements go past it.
 func (d *delayed) Run(ctx context.Context,
-	message func(subject string, body []byte), idle func(),
+	message func(subject string, body []byte, header map[string][]string), idle func(),
 	_ func(string, []market.Channel), lost func(reason string),
 ) error {
 	timer := time.NewTimer(0)
@@ -70,7 +70,7 @@ func (d *delayed) Run(ctx context.Context,
 			if h := &due[i]; h.lost != "" {
 				lost(h.lost)
 			} else {
-				message(h.subject, h.body)
+				message(h.subject, h.body, nil) // a trace is of those who see it now
 			}
 		}
 		if len(due) > 0 {

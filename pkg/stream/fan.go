@@ -26,13 +26,13 @@ func newFan(up Upstream) *fan {
 
 // Run is the node's own ingest's. What comes is put into the lines of the late first.
 func (f *fan) Run(ctx context.Context,
-	message func(subject string, body []byte), idle func(),
+	message func(subject string, body []byte, header map[string][]string), idle func(),
 	announced func(symbol string, channels []market.Channel), lost func(reason string),
 ) error {
 	return f.Upstream.Run(ctx,
-		func(subject string, body []byte) {
+		func(subject string, body []byte, header map[string][]string) {
 			f.each(func(d *delayed) { d.tap(subject, f.channelOf(subject), body) })
-			message(subject, body)
+			message(subject, body, header)
 		},
 		idle,
 		func(symbol string, channels []market.Channel) {

@@ -57,6 +57,7 @@ type item struct {
 	chunk *codec.Chunk
 	gap   *gap
 	do    func()
+	trace *trace // of the chunk; mostly nil
 }
 
 type gap struct {
@@ -75,6 +76,7 @@ type ingest struct {
 	ids    *atomic.Int64 // numbers the symbols of all of them
 	linger int64
 	limits historyLimits
+	tracer TraceFunc                     // nil follows nothing
 	post   func(shard int, items []item) // hands over; the slice may be reused
 
 	mu        sync.Mutex
@@ -96,6 +98,7 @@ type ingest struct {
 	kept      int                // bytes of all histories
 	horizon   int64              // how long ticks stay in them, at present
 	at, wall  int64              // when the messages that are being taken came: node clock and Unix ns; 0 before the first
+	trace     *trace             // of the message that is being taken, until its chunk is sent
 
 	kick       chan struct{} // wakes the fetcher
 	kickSearch chan struct{} // wakes the searcher
@@ -112,7 +115,7 @@ type ingestMetrics struct {
 
 func newIngest(up Upstream, cfg *Config, c clock, post func(int, []item)) *ingest {
 	return &ingest{
-		up: up, log: cfg.Log, clock: c, linger: int64(cfg.Linger), post: post, ids: new(atomic.Int64),
+		up: up, log: cfg.Log, tracer: cfg.Trace, clock: c, linger: int64(cfg.Linger), post: post, ids: new(atomic.Int64),
 		limits:     historyLimits{cfg.History, cfg.HistoryBytes},
 		horizon:    int64(cfg.History),
 		symbols:    make(map[string]*[market.Channels]*tape),
@@ -170,7 +173,7 @@ func (in *ingest) announced(symbol string, channels []market.Channel) {
 }
 
 // message takes one upstream message.
-func (in *ingest) message(subject string, body []byte) {
+func (in *ingest) message(subject string, body []byte, header map[string][]string) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.metrics.messages.Add(1)
@@ -201,7 +204,11 @@ func (in *ingest) message(subject string, body []byte) {
 	case t.state == tapeIdle:
 		return // a stray after Unsubscribe
 	}
+	if header != nil {
+		in.trace = in.traceOf(header, t, c)
+	}
 	in.accept(t, c, reset)
+	in.trace = nil
 }
 
 func (in *ingest) bad(subject string, err error) {
@@ -228,6 +235,7 @@ func (in *ingest) accept(t *tape, c *codec.Chunk, reset int64) {
 	case t.state != tapeLive || t.stream.Channel != market.ChannelTrade || len(t.held) == 0 && !hole:
 		in.take(t, p)
 	default:
+		in.trace = nil // what it waits for is no part of the way
 		in.hold(t, p)
 	}
 }
@@ -255,7 +263,7 @@ func (in *ingest) take(t *tape, p past) {
 	in.keep(t, p)
 	in.metrics.ticks.Add(int64(c.N))
 	if t.state == tapeLive {
-		in.send(to, item{tape: t, chunk: c})
+		in.send(to, item{tape: t, chunk: c, trace: in.trace})
 	}
 }
 

@@ -65,7 +65,7 @@ func (v *venue) close() {
 }
 
 // Run, Subscribe and the rest make it an Upstream; what is published is delivered by hand.
-func (v *venue) Run(ctx context.Context, _ func(string, []byte), _ func(), _ func(string, []market.Channel), _ func(string)) error {
+func (v *venue) Run(ctx context.Context, _ func(string, []byte, map[string][]string), _ func(), _ func(string, []market.Channel), _ func(string)) error {
 	<-ctx.Done()
 	return nil
 }
@@ -142,7 +142,7 @@ func (v *venue) publish(n int, store, deliver bool) {
 		v.mu.Unlock()
 	}
 	if deliver {
-		v.in.message(v.stream.String(), slices.Clone(body))
+		v.in.message(v.stream.String(), slices.Clone(body), nil)
 		v.in.idle()
 	}
 	for seq := first; !store && !deliver && seq <= v.seq; seq++ {

@@ -48,8 +48,9 @@ type shard struct {
 	chunks   []*codec.Chunk // that it is made of
 	framer   framer
 	timers   timers
-	rec      []byte // single records are built here
-	arrived  int64  // when the oldest tick that no flush has seen yet reached the node; 0 = none
+	rec      []byte       // single records are built here
+	traces   []shardTrace // of ticks that no flush has seen yet
+	arrived  int64        // when the oldest tick that no flush has seen yet reached the node; 0 = none
 	sum      turnCounts
 
 	laden    []*session // hold memory from one turn to the next
@@ -176,6 +177,9 @@ func (sh *shard) turn() (wake int64) {
 func (sh *shard) route(it *item) {
 	switch {
 	case it.chunk != nil:
+		if it.trace != nil {
+			sh.traces = append(sh.traces, shardTrace{trace: it.trace, tape: it.tape, gathered: sh.wall})
+		}
 		sh.gather(it.tape, it.chunk)
 	case it.gap != nil:
 		sh.publishGathered()
@@ -292,6 +296,7 @@ func (sh *shard) publishGap(t *tape, g *gap) {
 // in company under load. It returns when it is due again, 0 if nothing waits.
 func (sh *shard) flush() int64 {
 	if len(sh.dirty) == 0 && len(sh.gathered) == 0 {
+		sh.endTraces()
 		return 0
 	}
 	if due := sh.flushed + int64(sh.cfg.BatchEvery); sh.now < due && sh.flushed > 0 {
@@ -300,6 +305,7 @@ func (sh *shard) flush() int64 {
 	sh.flushed = sh.now
 	sh.flushes++
 	sh.openWindow()
+	sh.chooseTraced()
 	for i, s := range sh.dirty {
 		if s.picking {
 			s.picking = false
@@ -307,9 +313,13 @@ func (sh *shard) flush() int64 {
 		}
 		s.dirty = false // not before: what pick pushes is flushed right here
 		s.flush()
+		if len(sh.traces) > 0 {
+			sh.traceFlushed(s)
+		}
 		sh.dirty[i] = nil
 	}
 	sh.dirty = sh.dirty[:0]
 	sh.closeWindow()
+	sh.endTraces()
 	return 0
 }

@@ -11,11 +11,11 @@ import (
 // stream, as codec.ParseChunk reads them; its subject names the stream.
 type Upstream interface {
 	// Run delivers until ctx ends. No two of its calls overlap. message brings one message,
-	// whose body is the receiver's from then on; idle follows the last one that waited;
-	// announced names a symbol that a feed publishes, and on which channels; lost says that
-	// messages may have been missed.
+	// whose body is the receiver's from then on, with its header, which mostly is nil; idle
+	// follows the last one that waited; announced names a symbol that a feed publishes, and on
+	// which channels; lost says that messages may have been missed.
 	Run(ctx context.Context,
-		message func(subject string, body []byte),
+		message func(subject string, body []byte, header map[string][]string),
 		idle func(),
 		announced func(symbol string, channels []market.Channel),
 		lost func(reason string)) error

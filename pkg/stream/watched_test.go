@@ -18,13 +18,13 @@ type watched struct {
 	losing   bool
 }
 
-func (w *watched) Run(ctx context.Context, message func(string, []byte), idle func(), announced func(string, []market.Channel), lost func(string)) error {
-	return w.Uplink.Run(ctx, func(subject string, body []byte) {
+func (w *watched) Run(ctx context.Context, message func(string, []byte, map[string][]string), idle func(), announced func(string, []market.Channel), lost func(string)) error {
+	return w.Uplink.Run(ctx, func(subject string, body []byte, header map[string][]string) {
 		w.mu.Lock()
 		losing := w.losing
 		w.mu.Unlock()
 		if !losing {
-			message(subject, body)
+			message(subject, body, header)
 		}
 	}, idle, announced, lost)
 }

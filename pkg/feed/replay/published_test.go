@@ -21,6 +21,10 @@ type bus struct {
 	by map[market.Stream]*recorder
 }
 
+func (b *bus) PublishWith(s market.Stream, body []byte, _ map[string][]string) error {
+	return b.Publish(s, body)
+}
+
 func (b *bus) Publish(s market.Stream, body []byte) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
