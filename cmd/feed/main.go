@@ -22,6 +22,7 @@ import (
 
 	"github.com/tickcast/tickcast/internal/logging"
 	"github.com/tickcast/tickcast/internal/options"
+	"github.com/tickcast/tickcast/internal/tracing"
 	"github.com/tickcast/tickcast/internal/version"
 	"github.com/tickcast/tickcast/pkg/bus"
 	"github.com/tickcast/tickcast/pkg/feed"
@@ -49,6 +50,8 @@ type opts struct {
 	Speed     float64  `default:"1" help:"replay: times the recorded speed; 0 as fast as it goes."`
 	Loop      bool     `help:"replay: begin again at the end."`
 	Retime    bool     `help:"replay: move the recorded times to now."`
+
+	TraceEvery int `default:"0" help:"Follow one trade or quote in so many to the sockets, as an OpenTelemetry trace that goes to OTEL_EXPORTER_OTLP_ENDPOINT; 0 follows none."`
 }
 
 var leaseName = regexp.MustCompile(`^[A-Za-z0-9_-]*$`)
@@ -69,6 +72,7 @@ func (o *opts) Validate() error {
 	bad(!(o.Speed >= 0), "--speed %v is not 0 or more", o.Speed) // NaN is neither
 	bad(!(o.Rate >= 0), "--rate %v is not 0 or more", o.Rate)
 	bad(o.Lease != "" && (o.Source == "replay" || o.Rate == 0), "--lease is for live sources: this one can wait, and would lose what it has published to another")
+	bad(o.TraceEvery < 0, "--trace-every %d is below 0", o.TraceEvery)
 	bad(!leaseName.MatchString(o.Lease), "--lease %q: letters, digits, - and _ only", o.Lease)
 	if err := (bus.Config{Servers: o.Nats, Replicas: o.Replicas}).Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("--nats: %w", err))
@@ -99,15 +103,22 @@ func run(args []string) int {
 	if err == nil {
 		source, err = o.source(log)
 	}
+	var tracer *tracing.Tracer // nil without
+	if err == nil && o.TraceEvery > 0 {
+		tracer, err = tracing.New(tracing.Config{Service: "tickcast-feed", Log: log.Named("tracing")})
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "feed:", err)
 		return options.ExitUsage
 	}
 	defer func() { _ = log.Sync() }()
+	if tracer != nil {
+		defer tracer.Close()
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	if err := publish(ctx, &o, source, log); err != nil {
+	if err := publish(ctx, &o, source, tracer, log); err != nil {
 		log.Error("feed ends", zap.Error(err))
 		return 1
 	}
@@ -118,7 +129,7 @@ func run(args []string) int {
 const waitLine = 5 * time.Second
 
 // publish runs the feed until its source ends or ctx does.
-func publish(ctx context.Context, o *opts, source feed.Source, log *zap.Logger) error {
+func publish(ctx context.Context, o *opts, source feed.Source, tracer *tracing.Tracer, log *zap.Logger) error {
 	admin, err := net.Listen("tcp", o.AdminAddr)
 	if err != nil {
 		return err
@@ -134,8 +145,11 @@ func publish(ctx context.Context, o *opts, source feed.Source, log *zap.Logger) 
 		cfg.Lease = lease
 		defer keep(lease)()
 	}
+	if tracer != nil {
+		cfg.Trace, cfg.TraceEvery = tracer.Feed, o.TraceEvery
+	}
 	f := feed.New(source, b, cfg, log.Named("feed"))
-	server := &http.Server{Handler: adminMux(newMetrics(o.Source, source, f, func() bool { return b.Status().Connected })), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: adminMux(newMetrics(o.Source, source, f, func() bool { return b.Status().Connected }), tracer), ReadHeaderTimeout: 10 * time.Second}
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(admin) })
 	defer serving.Wait()
@@ -164,9 +178,12 @@ func keep(lease *bus.Lease) (end func()) {
 	return func() { cancel(); running.Wait() }
 }
 
-func adminMux(m *feedMetrics) http.Handler {
+func adminMux(m *feedMetrics, tracer *tracing.Tracer) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m, version.Metric(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if tracer != nil {
+		registry.MustRegister(tracer)
+	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })

@@ -20,9 +20,9 @@ func (o *opts) demoSource(log *zap.Logger) (feed.Source, error) {
 	return replay.New(o.Recording, replay.Config{Speed: o.Speed, Loop: true, Retime: true}, log.Named("replay"))
 }
 
-func runDemoFeed(ctx context.Context, source feed.Source, b *bus.Bus, log *zap.Logger) error {
+func runDemoFeed(ctx context.Context, source feed.Source, cfg feed.Config, b *bus.Bus, log *zap.Logger) error {
 	if err := b.Ready(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
-	return feed.New(source, b, feed.Config{}, log.Named("feed")).Run(ctx)
+	return feed.New(source, b, cfg, log.Named("feed")).Run(ctx)
 }

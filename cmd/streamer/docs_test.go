@@ -14,6 +14,7 @@ import (
 	"github.com/tickcast/tickcast/internal/certs"
 	"github.com/tickcast/tickcast/internal/certtest"
 	"github.com/tickcast/tickcast/internal/house"
+	"github.com/tickcast/tickcast/internal/tracing"
 	"github.com/tickcast/tickcast/internal/uplink"
 	"github.com/tickcast/tickcast/internal/version"
 	"github.com/tickcast/tickcast/pkg/bus"
@@ -21,6 +22,16 @@ import (
 )
 
 func TestOptionsAreDocumented(t *testing.T) { house.CheckOptions(t, &opts{}, "## Options of streamer") }
+
+func newTracer(t *testing.T) *tracing.Tracer {
+	t.Helper()
+	tracer, err := tracing.New(tracing.Config{Service: "test", Log: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(tracer.Close)
+	return tracer
+}
 
 func TestMetricsAreDocumented(t *testing.T) {
 	b, err := bus.Connect(t.Context(), bus.Config{Servers: bus.Embedded})
@@ -43,7 +54,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(node, certificateExpiry(keeper), version.Metric())
+	registry.MustRegister(node, certificateExpiry(keeper), version.Metric(), newTracer(t))
 	house.CheckMetrics(t, registry, "### Metrics of streamer")
 
 	ended, end := context.WithCancel(t.Context())

@@ -23,6 +23,7 @@ import (
 	"github.com/tickcast/tickcast/internal/certs"
 	"github.com/tickcast/tickcast/internal/logging"
 	"github.com/tickcast/tickcast/internal/options"
+	"github.com/tickcast/tickcast/internal/tracing"
 	"github.com/tickcast/tickcast/internal/uplink"
 	"github.com/tickcast/tickcast/internal/version"
 	"github.com/tickcast/tickcast/pkg/auth"
@@ -57,15 +58,22 @@ func run(args []string) int {
 	if err == nil {
 		verifier, err = o.verifier(log)
 	}
+	var tracer *tracing.Tracer // nil without
+	if err == nil && o.TraceEvery > 0 {
+		tracer, err = tracing.New(tracing.Config{Service: "tickcast-streamer", Instance: o.name(), Log: log.Named("tracing")})
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "streamer:", err)
 		return options.ExitUsage
 	}
 	defer func() { _ = log.Sync() }()
+	if tracer != nil {
+		defer tracer.Close()
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	if err := serve(ctx, &o, keeper, demo, verifier, log); err != nil {
+	if err := serve(ctx, &o, keeper, demo, verifier, tracer, log); err != nil {
 		log.Error("streamer ends", zap.Error(err))
 		return 1
 	}
@@ -82,7 +90,7 @@ const (
 
 // serve runs the node, and the feed of a demo, until ctx ends, then drains the node. Sockets
 // first: a port that is taken should be all that the operator hears of.
-func serve(ctx context.Context, o *opts, keeper *certs.Keeper, demo feed.Source, verifier *auth.Verifier, log *zap.Logger) error {
+func serve(ctx context.Context, o *opts, keeper *certs.Keeper, demo feed.Source, verifier *auth.Verifier, tracer *tracing.Tracer, log *zap.Logger) error {
 	public, err := eventloop.Listen(o.Addr, o.listenConfig(keeper, log))
 	if err != nil {
 		return err
@@ -95,6 +103,10 @@ func serve(ctx context.Context, o *opts, keeper *certs.Keeper, demo feed.Source,
 	busConfig, nodeConfig := o.busConfig(), o.nodeConfig()
 	busConfig.Log, nodeConfig.Log = log.Named("bus"), log.Named("stream")
 	nodeConfig.Auth = verifier
+	var demoConfig feed.Config
+	if tracer != nil {
+		nodeConfig.Trace, demoConfig.Trace, demoConfig.TraceEvery = tracer.Node, tracer.Feed, o.TraceEvery
+	}
 	b, err := bus.Connect(ctx, busConfig)
 	if err != nil {
 		return errors.Join(err, public.Close(), admin.Close())
@@ -121,7 +133,7 @@ func serve(ctx context.Context, o *opts, keeper *certs.Keeper, demo feed.Source,
 	}
 	publicServer := newServer(o, publicMux(node), log)
 	publicServer.ConnState = node.ConnState
-	adminServer := newServer(o, adminMux(node, keeper, o.Pprof || isLoopback(admin.Addr()), log), log)
+	adminServer := newServer(o, adminMux(node, keeper, tracer, o.Pprof || isLoopback(admin.Addr()), log), log)
 	part(func() error { return node.Run(alive) })
 	part(func() error { return publicServer.Serve(early) })
 	part(func() error { return adminServer.Serve(admin) })
@@ -129,7 +141,7 @@ func serve(ctx context.Context, o *opts, keeper *certs.Keeper, demo feed.Source,
 		part(func() error { keeper.Watch(alive); return nil })
 	}
 	if demo != nil {
-		part(func() error { return runDemoFeed(alive, demo, b, log) })
+		part(func() error { return runDemoFeed(alive, demo, demoConfig, b, log) })
 	}
 
 	wait, cancel := context.WithTimeout(ctx, readyWait)
@@ -183,10 +195,13 @@ func certificateExpiry(k *certs.Keeper) prometheus.Collector {
 	}, func() float64 { return float64(k.NotAfter().Unix()) })
 }
 
-func adminMux(node *stream.Node, keeper *certs.Keeper, profiles bool, log *zap.Logger) http.Handler {
+func adminMux(node *stream.Node, keeper *certs.Keeper, tracer *tracing.Tracer, profiles bool, log *zap.Logger) http.Handler {
 	metrics := prometheus.NewRegistry()
 	if keeper != nil {
 		metrics.MustRegister(certificateExpiry(keeper))
+	}
+	if tracer != nil {
+		metrics.MustRegister(tracer)
 	}
 	metrics.MustRegister(node, version.Metric(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	std, _ := zap.NewStdLogAt(log.Named("metrics"), zap.WarnLevel)

@@ -80,6 +80,7 @@ type opts struct {
 	History        time.Duration `default:"60s" help:"How far back a resume reaches; 10,000 trades of a stream at the least."`
 	HistoryBytes   options.Bytes `default:"64MiB" help:"Bound of the recent trades held in memory; the rest is read from NATS."`
 	Drain          time.Duration `default:"10s" help:"How long a stopping node spreads its goodbyes."`
+	TraceEvery     int           `default:"0" help:"Above 0: go on with the OpenTelemetry traces that a feed begins, which go to OTEL_EXPORTER_OTLP_ENDPOINT; with --demo, begin one for one tick in so many."`
 }
 
 // Validate reports every problem.
@@ -100,6 +101,7 @@ func (o *opts) Validate() error {
 	bad(!(o.Rate >= 0), "--rate %v is not 0 or more", o.Rate) // NaN is neither
 	bad(!(o.Speed >= 0), "--speed %v is not 0 or more", o.Speed)
 	bad(o.Drain < 0, "--drain %s is below 0", o.Drain)
+	bad(o.TraceEvery < 0, "--trace-every %d is below 0", o.TraceEvery)
 	bad(o.HeaderTimeout <= 0, "--header-timeout %s is not above 0", o.HeaderTimeout)
 	bad(o.MaxHeaderBytes < 1<<10, "--max-header-bytes %d is below 1KiB", o.MaxHeaderBytes)
 	bad(o.DelayBytes < 1<<20, "--delay-bytes %d is below 1MiB", o.DelayBytes)
