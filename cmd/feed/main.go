@@ -41,6 +41,8 @@ type opts struct {
 	Source    string   `default:"sim" enum:"sim,replay" help:"Where ticks come from: sim or replay."`
 	Nats      string   `default:"nats://127.0.0.1:4222" help:"NATS servers, comma-separated."`
 	Replicas  int      `name:"nats-replicas" default:"1" help:"In how many servers of a NATS cluster its memory is kept, where this program comes first."`
+	NatsCA    string   `help:"PEM file: roots of the NATS servers' certificates; the system's if empty." placeholder:"FILE"`
+	NatsCreds string   `name:"nats-credentials" help:"A .creds file for NATS; reread for each connection." placeholder:"FILE"`
 	Lease     string   `help:"Of all feeds with this lease one publishes, and the others stand by; live sources only." placeholder:"NAME"`
 	AdminAddr string   `default:"127.0.0.1:0" help:"Where operators connect: /metrics, /healthz, /readyz; port 0 picks a free one."`
 	Symbols   []string `help:"sim: the symbols, or how many (up to 10,000); 100 of mixed kinds if empty. replay: only these." placeholder:"A,B"`
@@ -74,10 +76,14 @@ func (o *opts) Validate() error {
 	bad(o.Lease != "" && (o.Source == "replay" || o.Rate == 0), "--lease is for live sources: this one can wait, and would lose what it has published to another")
 	bad(o.TraceEvery < 0, "--trace-every %d is below 0", o.TraceEvery)
 	bad(!leaseName.MatchString(o.Lease), "--lease %q: letters, digits, - and _ only", o.Lease)
-	if err := (bus.Config{Servers: o.Nats, Replicas: o.Replicas}).Validate(); err != nil {
+	if err := o.busConfig().Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("--nats: %w", err))
 	}
 	return errors.Join(errs...)
+}
+
+func (o *opts) busConfig() bus.Config {
+	return bus.Config{Servers: o.Nats, Replicas: o.Replicas, CAFile: o.NatsCA, CredentialsFile: o.NatsCreds, Name: "tickcast feed"}
 }
 
 func (o *opts) source(log *zap.Logger) (feed.Source, error) {
@@ -134,7 +140,9 @@ func publish(ctx context.Context, o *opts, source feed.Source, tracer *tracing.T
 	if err != nil {
 		return err
 	}
-	b, err := bus.Connect(ctx, bus.Config{Servers: o.Nats, Name: "tickcast feed", Replicas: o.Replicas, Log: log.Named("bus")})
+	config := o.busConfig()
+	config.Log = log.Named("bus")
+	b, err := bus.Connect(ctx, config)
 	if err != nil {
 		return errors.Join(err, admin.Close())
 	}

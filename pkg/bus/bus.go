@@ -143,7 +143,7 @@ func Connect(ctx context.Context, cfg Config) (*Bus, error) {
 }
 
 func (b *Bus) options() []nats.Option {
-	return []nats.Option{
+	options := []nats.Option{
 		nats.Name(b.cfg.Name),
 		nats.Timeout(dialTimeout),
 		nats.RetryOnFailedConnect(true),
@@ -168,6 +168,13 @@ func (b *Bus) options() []nats.Option {
 			close(b.ended)
 		}),
 	}
+	if b.cfg.CAFile != "" {
+		options = append(options, nats.RootCAs(b.cfg.CAFile))
+	}
+	if b.cfg.CredentialsFile != "" {
+		options = append(options, nats.UserCredentials(b.cfg.CredentialsFile))
+	}
+	return options
 }
 
 // Close ends Run and every pending call, and stops the embedded server with all it

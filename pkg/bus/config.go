@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 
@@ -19,6 +20,11 @@ type Config struct {
 	// Servers is a comma-separated list of URLs (nats, tls, ws or wss; user and password
 	// may be in them), or Embedded.
 	Servers string
+	// CAFile is a PEM file with the roots of the servers' certificates. Empty: the system's.
+	CAFile string
+	// CredentialsFile is a .creds file, as NATS's own tools make it; read again for each
+	// connection. Empty: whatever the URLs hold.
+	CredentialsFile string
 	// Name is what NATS's own monitoring shows for this connection.
 	Name string
 	// Listen is the host:port on which an embedded server takes connections of other
@@ -60,6 +66,17 @@ func (c Config) Validate() error {
 		}
 		if _, _, err := splitListen(c.Listen); err != nil {
 			bad("Listen: %w", err)
+		}
+	}
+	for name, file := range map[string]string{"CAFile": c.CAFile, "CredentialsFile": c.CredentialsFile} {
+		if file == "" {
+			continue
+		}
+		if c.Servers == Embedded {
+			bad("%s is for servers elsewhere", name)
+		}
+		if _, err := os.ReadFile(file); err != nil {
+			bad("%s: %w", name, err)
 		}
 	}
 	if c.Replicas < 0 || c.Replicas > 5 {

@@ -19,6 +19,8 @@ func TestConfigIsCheckedAllAtOnce(t *testing.T) {
 		{"all of it", Config{
 			Servers: "nats://a", Listen: "0:0:0", Replicas: 6, HistoryBytes: -1, HistoryPerStream: -1, QueueMessages: -1,
 		}, []string{"embedded server only", "Listen:", "Replicas", "HistoryBytes", "HistoryPerStream", "QueueMessages"}},
+		{"files that are not there", Config{Servers: "tls://a", CAFile: "nowhere.crt", CredentialsFile: "nowhere.creds"}, []string{"CAFile", "CredentialsFile"}},
+		{"credentials for itself", Config{Servers: Embedded, CredentialsFile: "config_test.go"}, []string{"servers elsewhere"}},
 		{"replicas of one server", Config{Servers: Embedded, Replicas: 3}, []string{"Replicas"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
