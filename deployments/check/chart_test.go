@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -21,6 +22,50 @@ func TestObjectsAreSound(t *testing.T) {
 			t.Error(fault)
 		}
 	})
+}
+
+func TestAnyReleaseNameWillDo(t *testing.T) {
+	full, err := os.ReadFile("testdata/values/full.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"7", "7.quotes", "a.tickcast.b", strings.Repeat("x", 53), strings.Repeat("long-", 10) + "er"} {
+		manifest, err := renderAs(name, strings.Replace(string(full), "fullnameOverride: quotes", "", 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects, err := decode(manifest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, fault := range miswired(objects) {
+			t.Errorf("%s: %s", name, fault)
+		}
+	}
+}
+
+func TestGoKnowsFourFifthsOfTheMemory(t *testing.T) {
+	for _, tt := range []struct{ limits, want string }{
+		{"{memory: 2Gi}", `value: 1638MiB`},
+		{"{memory: 1000Mi}", `value: 800MiB`},
+		{"{memory: 2.5G}", `value: 1907MiB`},
+		{"{memory: '1073741824'}", `value: 819MiB`},
+		{"{memory: 1048576Ki}", `value: 819MiB`},
+		{"{memory: null}", ""},
+		{"null", ""},
+	} {
+		manifest, err := render("{feed: {enabled: false}, streamer: {resources: {limits: " + tt.limits + "}}}")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, text, found := strings.Cut(manifest, "- name: GOMEMLIMIT\n")
+		if found != (tt.want != "") || !strings.HasPrefix(strings.TrimSpace(text), tt.want) {
+			t.Errorf("%s: %.40s", tt.limits, text)
+		}
+	}
+	if manifest, err := render("{streamer: {resources: null}, feed: {resources: null}}"); err != nil || strings.Contains(manifest, "GOMEMLIMIT") {
+		t.Errorf("without resources: %v\n%s", err, manifest)
+	}
 }
 
 // What a careless change could break is refused by one of the checks above.
@@ -71,11 +116,15 @@ func TestValuesAreChecked(t *testing.T) {
 		{"a misspelt name", "streamer: {replica: 3}", "replica"},
 		{"a wrong type", "streamer: {replicas: three}", "replicas"},
 		{"an option that is the chart's", "streamer: {config: {addr: ':1'}}", "addr"},
-		{"a memory limit that GOMEMLIMIT cannot be reckoned from", "feed: {resources: {limits: {memory: 256M}}}", "memory"},
+		{"a memory limit that GOMEMLIMIT cannot be reckoned from", "feed: {resources: {limits: {memory: 1e9}}}", "memory"},
 		{"tokens without a key", "streamer: {auth: {mode: jwt}}", "auth"},
 		{"a recording played twice", "feed: {standby: true, config: {source: replay}}", "feed"},
 		{"an ingress without a host", "ingress: {enabled: true}", "host"},
 		{"a route without a gateway", "gateway: {enabled: true}", "parentRefs"},
+		{"nothing to scale by", "streamer: {autoscaling: {enabled: true, connectionsPerNode: 0, egressBytesPerSecondPerNode: 0}}", "nothing to scale by"},
+		{"a variable that is the chart's", "streamer: {extraEnv: [{name: GOMEMLIMIT, value: '1'}]}", "extraEnv"},
+		{"a name that no Service can have", "fullnameOverride: 1st", "fullnameOverride"},
+		{"a Service's ports", "streamer: {service: {spec: {ports: []}}}", "ports"},
 		{"a kernel setting that is not safe", "streamer: {sysctls: [{name: net.core.somaxconn, value: '1'}]}", "sysctls"},
 		{"fewer nodes at most than at least", "streamer: {autoscaling: {enabled: true, minReplicas: 9, maxReplicas: 3}}", "minReplicas is above maxReplicas"},
 	} {
@@ -107,15 +156,16 @@ func TestSchemaKnowsEveryValue(t *testing.T) {
 
 // scoreIgnored are rules of kube-score that do not hold here, each with its reason.
 var scoreIgnored = []string{
-	"container-image-pull-policy",                   // tags are releases, and do not move
-	"container-ephemeral-storage-request-and-limit", // nothing is written: the root is read-only
-	"deployment-has-host-podantiaffinity",           // topology spread does it
-	"deployment-replicas", "pod-networkpolicy",      // one set has one node and no policy, on purpose
+	"container-image-pull-policy",                              // tags are releases, and do not move
+	"container-ephemeral-storage-request-and-limit",            // nothing is written: the root is read-only
+	"deployment-has-host-podantiaffinity",                      // topology spread does it
+	"deployment-replicas", "pod-networkpolicy", "service-type", // some sets have one node, no policy, a NodePort on purpose
 }
 
 func TestScoreFindsNothing(t *testing.T) {
+	bin := buildKubeScore(t)
 	forEachSet(t, func(t *testing.T, manifest string) {
-		for _, fault := range score(t, manifest) {
+		for _, fault := range score(t, bin, manifest) {
 			t.Error(fault)
 		}
 	})
@@ -127,19 +177,31 @@ func TestScoreFindsAPlantedFault(t *testing.T) {
 		t.Fatal(err)
 	}
 	open := strings.ReplaceAll(manifest, "readOnlyRootFilesystem: true", "privileged: true")
-	if found := strings.Join(score(t, open), "\n"); !strings.Contains(found, "rivileged") {
+	if found := strings.Join(score(t, buildKubeScore(t), open), "\n"); !strings.Contains(found, "rivileged") {
 		t.Errorf("a privileged container passes: %q", found)
 	}
 }
 
-// score asks kube-score for what it calls critical or a warning.
-func score(t *testing.T, manifest string) (found []string) {
+// buildKubeScore returns the program: go run would cost more than the score.
+func buildKubeScore(t *testing.T) string {
 	t.Helper()
-	args := []string{"run", "github.com/zegl/kube-score/cmd/kube-score@v1.20.0", "score", "--output-format", "json", "--ignore-container-cpu-limit"} // throttling delays ticks
+	dir := t.TempDir()
+	install := exec.Command("go", "install", "github.com/zegl/kube-score/cmd/kube-score@v1.20.0")
+	install.Env = append(os.Environ(), "GOBIN="+dir)
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return filepath.Join(dir, "kube-score")
+}
+
+// score asks kube-score for what it calls critical or a warning.
+func score(t *testing.T, bin, manifest string) (found []string) {
+	t.Helper()
+	args := []string{"score", "--output-format", "json", "--ignore-container-cpu-limit"} // throttling delays ticks
 	for _, rule := range scoreIgnored {
 		args = append(args, "--ignore-test", rule)
 	}
-	cmd := exec.Command("go", append(args, "-")...)
+	cmd := exec.Command(bin, append(args, "-")...)
 	cmd.Stdin = strings.NewReader(manifest)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -18,33 +18,56 @@ import (
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"helm.sh/helm/v4/pkg/engine"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
-	"k8s.io/apimachinery/pkg/util/yaml"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/kubernetes/scheme"
 	gateway "sigs.k8s.io/gateway-api/apis/v1"
+	"sigs.k8s.io/yaml"
 )
 
 const chartDir = "../helm/tickcast"
 
-// valueSets returns the files that the chart is rendered with.
-func valueSets(t *testing.T) []string {
+// valueSets returns what the chart is rendered with, by name: whole installations from
+// testdata/values, single corners from testdata/odd.yaml.
+func valueSets(t *testing.T) map[string]string {
 	t.Helper()
-	files, err := filepath.Glob("testdata/values/*.yaml")
-	if err != nil || len(files) < 3 {
-		t.Fatalf("value sets: %v, %v", files, err)
+	odd, err := os.ReadFile("testdata/odd.yaml")
+	if err != nil {
+		t.Fatal(err)
 	}
-	return files
+	var corners map[string]any
+	if err := yaml.Unmarshal(odd, &corners); err != nil {
+		t.Fatal(err)
+	}
+	sets := make(map[string]string)
+	for name, values := range corners {
+		text, err := yaml.Marshal(values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sets[name] = string(text)
+	}
+	files, _ := filepath.Glob("testdata/values/*.yaml")
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sets[strings.TrimSuffix(filepath.Base(file), ".yaml")] = string(text)
+	}
+	if len(files) < 3 || len(sets) < 20 {
+		t.Fatalf("only %d value sets", len(sets))
+	}
+	return sets
 }
 
 // forEachSet runs f with what the chart renders to.
 func forEachSet(t *testing.T, f func(t *testing.T, manifest string)) {
-	for _, file := range valueSets(t) {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			manifest, err := render(string(text))
+	sets := valueSets(t)
+	for _, name := range slices.Sorted(maps.Keys(sets)) {
+		t.Run(name, func(t *testing.T) {
+			manifest, err := render(sets[name])
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -54,7 +77,9 @@ func forEachSet(t *testing.T, f func(t *testing.T, manifest string)) {
 }
 
 // render is helm template: the objects as one YAML stream, the notes left out.
-func render(values string) (string, error) {
+func render(values string) (string, error) { return renderAs("md", values) }
+
+func renderAs(releaseName, values string) (string, error) {
 	chart, err := loader.Load(chartDir)
 	if err != nil {
 		return "", err
@@ -63,7 +88,7 @@ func render(values string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	release := common.ReleaseOptions{Name: "md", Namespace: "market-data", Revision: 1, IsInstall: true}
+	release := common.ReleaseOptions{Name: releaseName, Namespace: "market-data", Revision: 1, IsInstall: true}
 	all, err := util.ToRenderValues(chart, given, release, common.DefaultCapabilities)
 	if err != nil {
 		return "", err
@@ -89,6 +114,7 @@ var known = func() serializer.CodecFactory {
 			panic(err)
 		}
 	}
+	s.AddKnownTypeWithName(schema.GroupVersionKind{Group: "keda.sh", Version: "v1alpha1", Kind: "ScaledObject"}, &scaledObject{})
 	return serializer.NewCodecFactory(s, serializer.EnableStrict)
 }()
 
@@ -97,7 +123,7 @@ var known = func() serializer.CodecFactory {
 func decode(manifest string) ([]runtime.Object, error) {
 	var all []runtime.Object
 	var errs []error
-	documents := yaml.NewYAMLReader(bufio.NewReader(strings.NewReader(manifest)))
+	documents := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(manifest)))
 	for {
 		doc, err := documents.Read()
 		if errors.Is(err, io.EOF) {

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation"
 	gateway "sigs.k8s.io/gateway-api/apis/v1"
 )
 
@@ -39,11 +40,15 @@ func miswired(objects []runtime.Object) []string {
 	for _, p := range of[networking.NetworkPolicy](objects) {
 		f.networkPolicy(p)
 	}
-	for _, h := range of[autoscaling.HorizontalPodAutoscaler](objects) {
-		f.autoscaler(h)
+	for name, h := range of[autoscaling.HorizontalPodAutoscaler](objects) {
+		f.autoscaler("HorizontalPodAutoscaler "+name, h.Spec.ScaleTargetRef.Name, *h.Spec.MinReplicas, h.Spec.MaxReplicas)
+	}
+	for name, s := range of[scaledObject](objects) {
+		f.autoscaler("ScaledObject "+name, s.Spec.ScaleTargetRef.Name, s.Spec.MinReplicaCount, s.Spec.MaxReplicaCount)
 	}
 	f.routes()
 	f.monitors()
+	f.names()
 	slices.Sort(f.found)
 	return f.found
 }
@@ -51,6 +56,18 @@ func miswired(objects []runtime.Object) []string {
 func (f *faults) add(wrong bool, format string, args ...any) {
 	if wrong {
 		f.found = append(f.found, fmt.Sprintf(format, args...))
+	}
+}
+
+// names looks at what follows from the names that a user chose.
+func (f *faults) names() {
+	for _, obj := range f.objects {
+		o := obj.(meta.Object)
+		for key, value := range o.GetLabels() {
+			for _, fault := range validation.IsValidLabelValue(value) {
+				f.add(true, "%T %s: label %s: %s", obj, o.GetName(), key, fault)
+			}
+		}
 	}
 }
 
@@ -132,6 +149,9 @@ func (f *faults) ports(who string, s *meta.LabelSelector, names ...string) {
 }
 
 func (f *faults) service(s *core.Service) {
+	for _, fault := range validation.IsDNS1035Label(s.Name) {
+		f.add(true, "Service %s: %s", s.Name, fault)
+	}
 	for _, p := range s.Spec.Ports {
 		f.ports("Service "+s.Name, &meta.LabelSelector{MatchLabels: s.Spec.Selector}, p.TargetPort.StrVal)
 	}
@@ -145,10 +165,10 @@ func (f *faults) networkPolicy(p *networking.NetworkPolicy) {
 	}
 }
 
-func (f *faults) autoscaler(h *autoscaling.HorizontalPodAutoscaler) {
-	d := of[apps.Deployment](f.objects)[h.Spec.ScaleTargetRef.Name]
-	f.add(d == nil, "HorizontalPodAutoscaler %s scales %s, which is not there", h.Name, h.Spec.ScaleTargetRef.Name)
-	f.add(*h.Spec.MinReplicas > h.Spec.MaxReplicas, "HorizontalPodAutoscaler %s: at least %d, at most %d", h.Name, *h.Spec.MinReplicas, h.Spec.MaxReplicas)
+func (f *faults) autoscaler(who, target string, least, most int32) {
+	d := of[apps.Deployment](f.objects)[target]
+	f.add(d == nil, "%s scales %s, which is not there", who, target)
+	f.add(least > most, "%s: at least %d, at most %d", who, least, most)
 	if d != nil {
 		f.add(d.Spec.Replicas != nil, "Deployment %s: it names replicas, against its autoscaler", d.Name)
 	}

@@ -1,12 +1,19 @@
+{{- define "tickcast.name" -}}
+{{ .Values.nameOverride | default .Chart.Name | trunc 63 | trimAll "-._" }}
+{{- end }}
+
+{{/* It begins Services' names, which begin with a letter, have no dots and end at 63. */}}
 {{- define "tickcast.fullname" -}}
-{{- $name := .Values.fullnameOverride | default (contains .Chart.Name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name)) -}}
-{{- $name | trunc 50 | trimSuffix "-" -}}
+{{- $own := include "tickcast.name" . | lower | replace "." "-" | replace "_" "-" -}}
+{{- $release := .Release.Name | replace "." "-" -}}
+{{- $name := .Values.fullnameOverride | default (contains $own $release | ternary $release (printf "%s-%s" $release $own)) -}}
+{{- regexMatch "^[0-9]" $name | ternary "t-" "" }}{{ $name | trunc 48 | trimAll "-" }}
 {{- end }}
 
 {{/* The labels that select a component's pods: they never change. */}}
 {{- define "tickcast.selector" -}}
-app.kubernetes.io/name: tickcast
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "tickcast.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
@@ -41,12 +48,56 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version | replace "+" "_" }
       {{- end }}
 {{- end }}
 
-{{/* 80 % of a memory limit in Mi or Gi: what is left is for stacks and the kernel's share. */}}
+{{/* Of the server addresses alone: what is in an existing Secret cannot be seen from here. */}}
+{{- define "tickcast.natsChecksum" -}}
+{{- if not .Values.nats.existingSecret.name }}
+checksum/nats: {{ .Values.nats.url | sha256sum }}
+{{- end }}
+{{- end }}
+
+{{- define "tickcast.natsArgs" -}}
+{{- with .Values.nats }}
+{{- if .caSecret.name }}
+- --nats-ca=/etc/tickcast-nats-ca/{{ .caSecret.key }}
+{{- end }}
+{{- if .credentialsSecret.name }}
+- --nats-credentials=/etc/tickcast-nats-credentials/{{ .credentialsSecret.key }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "tickcast.natsMounts" -}}
+{{- with .Values.nats }}
+{{- if .caSecret.name }}
+- {name: nats-ca, mountPath: /etc/tickcast-nats-ca, readOnly: true}
+{{- end }}
+{{- if .credentialsSecret.name }}
+- {name: nats-credentials, mountPath: /etc/tickcast-nats-credentials, readOnly: true}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "tickcast.natsVolumes" -}}
+{{- with .Values.nats }}
+{{- if .caSecret.name }}
+- name: nats-ca
+  secret: {secretName: {{ .caSecret.name }}, defaultMode: 0440}
+{{- end }}
+{{- if .credentialsSecret.name }}
+- name: nats-credentials
+  secret: {secretName: {{ .credentialsSecret.name }}, defaultMode: 0440}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* 80 % of a memory limit: what is left is for stacks and the kernel's share. */}}
 {{- define "tickcast.memoryLimitEnv" -}}
-{{- $mib := trimSuffix "Mi" . | int -}}
-{{- if hasSuffix "Gi" . }}{{ $mib = mul 1024 (trimSuffix "Gi" . | int) }}{{ end -}}
+{{- with dig "resources" "limits" "memory" "" . }}
+{{- $unit := regexReplaceAll "^[0-9.]+" . "" }}
+{{- $scale := get (dict "_" 1 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776) ($unit | default "_") }}
 - name: GOMEMLIMIT
-  value: {{ printf "%dMiB" (div (mul $mib 80) 100) }}
+  value: {{ printf "%dMiB" (divf (mulf (trimSuffix $unit .) $scale 0.8) 1048576 | int64) }}
+{{- end }}
 {{- end }}
 
 {{- define "tickcast.podSecurity" -}}
@@ -100,4 +151,19 @@ readinessProbe:
   periodSeconds: 3
   timeoutSeconds: 2
   failureThreshold: 2
+{{- end }}
+
+{{/* Up at once, down one node at a time: each step down moves that node's subscribers. */}}
+{{- define "tickcast.scalingBehavior" -}}
+scaleUp:
+  stabilizationWindowSeconds: 0
+  selectPolicy: Max
+  policies:
+    - {type: Percent, value: 100, periodSeconds: 60}
+    - {type: Pods, value: 2, periodSeconds: 60}
+scaleDown:
+  stabilizationWindowSeconds: {{ .scaleDownAfterSeconds }}
+  selectPolicy: Min
+  policies:
+    - {type: Pods, value: 1, periodSeconds: {{ .scaleDownEverySeconds }}}
 {{- end }}
