@@ -2,6 +2,7 @@ package check
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -60,5 +61,36 @@ func TestComposeFileIsWhole(t *testing.T) {
 		if _, there := project.Services[line[1]]; !there {
 			t.Errorf("the proxy looks for %s, which is no service", line[1])
 		}
+	}
+}
+
+// The servers themselves read what they are given, and warn of nothing.
+func TestServersTakeTheirConfiguration(t *testing.T) {
+	t.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin")
+	text, err := os.ReadFile("../compose/haproxy.cfg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := filepath.Join(t.TempDir(), "haproxy.cfg")
+	here := regexp.MustCompile(`node-[0-9]+:`).ReplaceAll(text, []byte("127.0.0.1:")) // those names are the engine's
+	if err := os.WriteFile(proxy, here, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name string
+		cmd  []string
+	}{
+		{"haproxy", []string{"haproxy", "-c", "-f", proxy}},
+		{"nats of compose", []string{"go", "run", "github.com/nats-io/nats-server/v2", "-t", "-c", "deployments/compose/nats.conf"}},
+		{"nats of one machine", []string{"go", "run", "github.com/nats-io/nats-server/v2", "-t", "-c", "deployments/nats/nats-server.conf"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cmd := exec.Command(tt.cmd[0], tt.cmd[1:]...)
+			cmd.Dir = "../.." // where go.mod names the server
+			cmd.Env = append(os.Environ(), "NAME=nats-1")
+			if out, err := cmd.CombinedOutput(); err != nil || strings.Contains(string(out), "[WARNING]") {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
 	}
 }

@@ -118,30 +118,40 @@ var known = func() serializer.CodecFactory {
 	return serializer.NewCodecFactory(s, serializer.EnableStrict)
 }()
 
+// documents takes a YAML stream apart, and leaves out what is empty.
+func documents(manifest string) ([]string, error) {
+	var docs []string
+	for stream := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(manifest))); ; {
+		doc, err := stream.Read()
+		switch {
+		case errors.Is(err, io.EOF):
+			return docs, nil
+		case err != nil:
+			return nil, err
+		case !blank(string(doc)):
+			docs = append(docs, string(doc))
+		}
+	}
+}
+
 // decode reads a YAML stream as a server with strict field validation does: an unknown kind,
 // an unknown or doubled field, a value of the wrong type is an error.
 func decode(manifest string) ([]runtime.Object, error) {
+	docs, err := documents(manifest)
+	if err != nil {
+		return nil, err
+	}
 	var all []runtime.Object
 	var errs []error
-	documents := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(manifest)))
-	for {
-		doc, err := documents.Read()
-		if errors.Is(err, io.EOF) {
-			return all, errors.Join(errs...)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if blank(string(doc)) {
-			continue
-		}
-		obj, _, err := known.UniversalDeserializer().Decode(doc, nil, nil)
+	for _, doc := range docs {
+		obj, _, err := known.UniversalDeserializer().Decode([]byte(doc), nil, nil)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%w in\n%.400s", err, doc))
 			continue
 		}
 		all = append(all, obj)
 	}
+	return all, errors.Join(errs...)
 }
 
 // blank says that a document has nothing but comments and rules.
