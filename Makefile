@@ -32,16 +32,22 @@ client: clients/typescript/node_modules/.package-lock.json ## build the TypeScri
 	cd clients/typescript && npm run --silent build
 
 .PHONY: test
-test: web chromium ## every test, with the race detector; installs what it lacks on Debian
+test: web chromium proxies ## every test, with the race detector; installs what it lacks on Debian
 	cd clients/typescript && npm run --silent check && npm test --silent
 	cd web && npm run --silent check && npm test --silent
-	$(GO) test -race -tags browser -timeout 20m ./...
+	$(GO) test -race -tags browser,proxy -timeout 20m ./...
 
 .PHONY: chromium
 chromium:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
 	{ echo "installing chromium"; SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 	  $$SUDO apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$SUDO apt-get -qq install -y --no-install-recommends chromium >/dev/null; }
+
+.PHONY: proxies
+proxies:
+	@{ [ -x /usr/sbin/nginx ] || command -v nginx >/dev/null; } && { [ -x /usr/sbin/haproxy ] || command -v haproxy >/dev/null; } || \
+	{ echo "installing nginx and haproxy"; SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	  $$SUDO apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$SUDO apt-get -qq install -y --no-install-recommends nginx haproxy >/dev/null; }
 
 .PHONY: lint
 lint: ## gofmt, go vet (Linux and macOS), staticcheck and the rest of .golangci.yml

@@ -43,7 +43,12 @@ func (o *output) String() string {
 
 func start(t *testing.T, name string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, name: name, cmd: exec.Command(filepath.Join(bin, name), args...), exited: make(chan struct{})}
+	return launch(t, filepath.Join(bin, name), args...)
+}
+
+func launch(t *testing.T, path string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, name: filepath.Base(path), cmd: exec.Command(path, args...), exited: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
