@@ -54,6 +54,7 @@ type opts struct {
 	JWTJWKSURL  string        `name:"jwt-jwks-url" help:"Or a JSON Web Key Set, fetched again as it rotates; https, or http on this machine." placeholder:"URL"`
 	JWTIssuer   string        `name:"jwt-issuer" help:"What a token's iss must be; not checked if empty." placeholder:"ISS"`
 	JWTAudience string        `name:"jwt-audience" help:"What a token's aud must hold; not checked if empty." placeholder:"AUD"`
+	JWTExp      bool          `name:"jwt-require-exp" help:"Refuse tokens without exp, which never run out."`
 	JWTDenyFile string        `name:"jwt-deny-file" help:"Tokens and subjects to let in no more, lines of jti:ID or sub:NAME; reread when it changes." placeholder:"FILE"`
 	AuthTimeout time.Duration `default:"5s" help:"How long a connection may take to authenticate."`
 
@@ -168,7 +169,7 @@ func (o *opts) trustedProxies() (all []netip.Prefix, err error) {
 }
 
 func (o *opts) authConfig() auth.Config {
-	return auth.Config{KeyFile: o.JWTKeyFile, JWKSURL: o.JWTJWKSURL, Issuer: o.JWTIssuer, Audience: o.JWTAudience, DenyFile: o.JWTDenyFile}
+	return auth.Config{KeyFile: o.JWTKeyFile, JWKSURL: o.JWTJWKSURL, Issuer: o.JWTIssuer, Audience: o.JWTAudience, RequireExpiry: o.JWTExp, DenyFile: o.JWTDenyFile}
 }
 
 // verifier is nil where no token is asked for.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tickcast/tickcast/pkg/backpressure"
 	"github.com/tickcast/tickcast/pkg/market"
 )
 
@@ -29,9 +30,10 @@ func parseClaim(text json.RawMessage) (e Entitlement, err error) {
 	for ch := range e.channels {
 		e.channels[ch] = true
 	}
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(text, &fields) != nil {
-		return Entitlement{}, errors.New("tickcast is no object")
+	e.policies = everyPolicy
+	fields, err := members(text)
+	if err != nil {
+		return Entitlement{}, fmt.Errorf("tickcast: %w", err)
 	}
 	for name, value := range fields {
 		if isNull(value) {
@@ -42,6 +44,10 @@ func parseClaim(text json.RawMessage) (e Entitlement, err error) {
 		if err != nil {
 			return Entitlement{}, fmt.Errorf("tickcast.%.32q %w", name, err)
 		}
+	}
+	for ch := range e.channels { // one that no policy is left for cannot be had
+		_, some := e.policyFor(market.Channel(ch))
+		e.channels[ch] = e.channels[ch] && some
 	}
 	return e, nil
 }
@@ -54,6 +60,8 @@ func (e *Entitlement) set(name string, value json.RawMessage) (err error) {
 		e.symbols, err = parsePatterns(value)
 	case "channels":
 		e.channels, err = parseChannels(value)
+	case "policies":
+		e.policies, err = parsePolicies(value)
 	case "max_symbols":
 		e.MaxSymbols, err = parseCount(value)
 	case "max_connections":
@@ -108,6 +116,22 @@ func parseChannels(value json.RawMessage) (allowed [market.Channels]bool, err er
 		allowed[ch] = true
 	}
 	return allowed, nil
+}
+
+func parsePolicies(value json.RawMessage) ([]backpressure.Policy, error) {
+	names, err := parseStrings(value)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]backpressure.Policy, len(names))
+	for i, name := range names {
+		p, ok := backpressure.ParsePolicy(name)
+		if !ok {
+			return nil, fmt.Errorf("names an unknown policy %.32q", name)
+		}
+		all[i] = p
+	}
+	return all, nil
 }
 
 // parsePatterns reads exact names, prefixes ("BTC-*") and "*". A star stands at the end or

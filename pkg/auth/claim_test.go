@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/tickcast/tickcast/pkg/backpressure"
 	"github.com/tickcast/tickcast/pkg/market"
 )
 
@@ -34,6 +35,9 @@ func TestWhatAClaimAllows(t *testing.T) {
 		{"no channels", `{"channels":[]}`, "AAPL", trade, false},
 		{"a channel", `{"channels":["quote"]}`, "AAPL", quote, true},
 		{"another channel", `{"channels":["quote"]}`, "AAPL", trade, false},
+		{"a policy for the channel", `{"policies":["conflate"]}`, "AAPL", quote, true},
+		{"no policy for the channel", `{"policies":["conflate"]}`, "AAPL", trade, false},
+		{"no policies", `{"policies":[]}`, "AAPL", quote, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e, err := parseClaim(json.RawMessage(tt.claim))
@@ -55,12 +59,32 @@ func TestLimitsOfAClaim(t *testing.T) {
 	}
 }
 
+func TestPoliciesOfAClaim(t *testing.T) {
+	for _, tt := range []struct {
+		name, claim, channel, usual, want string
+	}{
+		{"not limited", `{}`, "trade", "drop_oldest", "drop_oldest"},
+		{"the usual one is allowed", `{"policies":["disconnect","drop_oldest"]}`, "trade", "drop_oldest", "drop_oldest"},
+		{"the first that is allowed", `{"policies":["drop_newest","disconnect"]}`, "trade", "drop_oldest", "drop_newest"},
+		{"the first for the channel", `{"policies":["conflate","aggregate"]}`, "trade", "drop_oldest", "aggregate"},
+		{"and for another", `{"policies":["aggregate","disconnect","conflate"]}`, "quote", "drop_oldest", "disconnect"},
+	} {
+		e, err := parseClaim(json.RawMessage(tt.claim))
+		ch, _ := market.ParseChannel(tt.channel)
+		usual, _ := backpressure.ParsePolicy(tt.usual)
+		if got := e.Policy(ch, usual); err != nil || got.String() != tt.want || !e.AllowsPolicy(got) {
+			t.Errorf("%s: got %s, want %s, %v", tt.name, got, tt.want, err)
+		}
+	}
+}
+
 func TestClaimsThatAreRefused(t *testing.T) {
 	for _, claim := range []string{
 		`[]`, `"*"`, `1`, `true`, `{"symbols":"*"}`, `{"symbols":null}`, `{"symbols":[null]}`, `{"symbols":[1]}`, `{"symbols":[""]}`,
 		`{"symbols":["A*B"]}`, `{"symbols":["**"]}`, `{"symbols":["*A"]}`, `{"channels":["tape"]}`, `{"channels":{}}`,
 		`{"max_symbols":-1}`, `{"max_symbols":1.5}`, `{"max_symbols":"1"}`, `{"max_connections":1e99}`, `{"max_connections":null}`,
 		`{"max_rate_hz":0}`, `{"max_rate_hz":-1}`, `{"max_rate_hz":"9"}`, `{"delay_s":-1}`, `{"delay_s":1e9}`, `{"delay_s":true}`,
+		`{"policies":["fast"]}`, `{"policies":"conflate"}`, `{"policies":null}`, `{"symbols":[],"symbols":["*"]}`,
 		`{"symbol":["AAPL"]}`, `{"Symbols":["AAPL"]}`,
 	} {
 		if e, err := parseClaim(json.RawMessage(claim)); err == nil {

@@ -1,8 +1,10 @@
 package auth
 
 import (
+	"slices"
 	"time"
 
+	"github.com/tickcast/tickcast/pkg/backpressure"
 	"github.com/tickcast/tickcast/pkg/market"
 )
 
@@ -13,7 +15,7 @@ type Grant struct {
 	Subject, ID string
 	// Holder is whose connections count together: the subject, or else the token itself.
 	Holder string
-	// Expires is when the token runs out, to the second.
+	// Expires is when the token runs out, to the second; zero if it never does.
 	Expires time.Time
 }
 
@@ -29,6 +31,12 @@ type Entitlement struct {
 
 	channels [market.Channels]bool
 	symbols  patterns
+	policies []backpressure.Policy // in the order of the token
+}
+
+// everyPolicy is what a token allows that names none. It is never written.
+var everyPolicy = []backpressure.Policy{
+	backpressure.Conflate, backpressure.DropOldest, backpressure.DropNewest, backpressure.Aggregate, backpressure.Disconnect,
 }
 
 // Allows says whether the stream of the symbol and channel may be seen.
@@ -39,6 +47,28 @@ func (e *Entitlement) Allows(symbol string, ch market.Channel) bool {
 // AllowsChannel says whether some stream of the channel may be seen.
 func (e *Entitlement) AllowsChannel(ch market.Channel) bool {
 	return e.channels[ch] && e.symbols.some()
+}
+
+// AllowsPolicy says whether slow sessions may be given the policy.
+func (e *Entitlement) AllowsPolicy(p backpressure.Policy) bool { return slices.Contains(e.policies, p) }
+
+// Policy is what a stream of the channel gets for which none was named: usual, or else the first
+// that the token allows for the channel. It matters only where AllowsChannel holds.
+func (e *Entitlement) Policy(ch market.Channel, usual backpressure.Policy) backpressure.Policy {
+	if e.AllowsPolicy(usual) {
+		return usual
+	}
+	first, _ := e.policyFor(ch)
+	return first
+}
+
+func (e *Entitlement) policyFor(ch market.Channel) (backpressure.Policy, bool) {
+	for _, p := range e.policies {
+		if p.Allows(ch) {
+			return p, true
+		}
+	}
+	return 0, false
 }
 
 // patterns are symbol names, exact or by prefix. Prefixes are looked up by each length that one

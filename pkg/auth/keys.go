@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -67,8 +68,11 @@ var pemBegin = []byte("-----BEGIN")
 func parseKeyFile(text []byte) ([]key, error) {
 	if !bytes.Contains(text, pemBegin) {
 		secret := bytes.TrimSuffix(bytes.TrimSuffix(text, []byte("\n")), []byte("\r"))
-		if len(secret) == 0 {
+		switch {
+		case len(secret) == 0:
 			return nil, errors.New("empty")
+		case isPublicKey(secret):
+			return nil, errors.New("holds a key that is not in PEM, and is no raw secret")
 		}
 		return []key{{alg: algHS256, public: bytes.Clone(secret)}}, nil
 	}
@@ -89,6 +93,28 @@ func parseKeyFile(text []byte) ([]key, error) {
 		return nil, errors.New("broken PEM")
 	}
 	return keys, nil
+}
+
+// isPublicKey recognises what somebody might take for the file of a public key: a JSON Web Key
+// or a set of them, DER, with base64 around it or without, and OpenSSH's line.
+func isPublicKey(text []byte) bool {
+	text = bytes.TrimSpace(text)
+	if bytes.HasPrefix(text, []byte("ssh-")) || bytes.HasPrefix(text, []byte("ecdsa-sha2-")) {
+		return true
+	}
+	if all, err := members(text); err == nil {
+		return all["kty"] != nil || all["keys"] != nil
+	}
+	packed := bytes.Join(bytes.Fields(text), nil)
+	unpacked, err := base64.StdEncoding.DecodeString(string(packed))
+	return isDER(text) || err == nil && isDER(unpacked)
+}
+
+func isDER(text []byte) bool {
+	_, pkix := x509.ParsePKIXPublicKey(text)
+	_, pkcs1 := x509.ParsePKCS1PublicKey(text)
+	_, cert := x509.ParseCertificate(text)
+	return pkix == nil || pkcs1 == nil || cert == nil
 }
 
 func parseBlock(block *pem.Block) (key, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -49,6 +48,8 @@ type Config struct {
 	JWKSURL string
 	// Issuer and Audience are what iss must be and aud must hold; empty is not checked.
 	Issuer, Audience string
+	// RequireExpiry refuses tokens without exp, which otherwise never run out.
+	RequireExpiry bool
 	// DenyFile lists tokens and subjects that are let in no more; it is read again when it
 	// changes. Empty means none.
 	DenyFile string
@@ -95,7 +96,10 @@ func New(cfg Config) (*Verifier, error) {
 		v.log = zap.NewNop()
 	}
 	with := []jwt.ParserOption{
-		jwt.WithValidMethods(algorithms), jwt.WithLeeway(skew), jwt.WithExpirationRequired(), jwt.WithStrictDecoding(),
+		jwt.WithValidMethods(algorithms), jwt.WithLeeway(skew), jwt.WithStrictDecoding(),
+	}
+	if cfg.RequireExpiry {
+		with = append(with, jwt.WithExpirationRequired())
 	}
 	if cfg.Issuer != "" {
 		with = append(with, jwt.WithIssuer(cfg.Issuer))
@@ -120,12 +124,6 @@ func New(cfg Config) (*Verifier, error) {
 		return nil, fmt.Errorf("jwt-key-file: %w", err)
 	}
 	return v, nil
-}
-
-// claims are what is read of a token.
-type claims struct {
-	jwt.RegisteredClaims
-	Tickcast json.RawMessage `json:"tickcast"`
 }
 
 // Verify checks the token and says what it grants. It waits only where the token names a key
@@ -159,14 +157,17 @@ func (v *Verifier) verify(token string) (*Grant, error) {
 	if _, err := v.parser.ParseWithClaims(token, &c, v.keysFor); err != nil {
 		return nil, reason(err)
 	}
-	if !time.Now().Before(c.ExpiresAt.Time) {
+	if c.ExpiresAt != nil && !time.Now().Before(c.ExpiresAt.Time) {
 		return nil, reason(jwt.ErrTokenExpired)
 	}
-	e, err := parseClaim(c.Tickcast)
+	e, err := parseClaim(c.tickcast)
 	if err != nil {
 		return nil, err
 	}
-	g := &Grant{Entitlement: e, Subject: c.Subject, ID: c.ID, Holder: "sub " + c.Subject, Expires: c.ExpiresAt.Time}
+	g := &Grant{Entitlement: e, Subject: c.Subject, ID: c.ID, Holder: "sub " + c.Subject}
+	if c.ExpiresAt != nil {
+		g.Expires = c.ExpiresAt.Time
+	}
 	if c.Subject == "" {
 		sum := sha256.Sum256([]byte(token))
 		g.Holder = "token " + hex.EncodeToString(sum[:16])

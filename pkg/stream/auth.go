@@ -97,7 +97,7 @@ type rights struct {
 	grant *auth.Grant // what the token says; nil without one
 
 	authBy   int64 // when a session without a token is sent away; 0 = it has one
-	endsAt   int64 // when the token runs out
+	endsAt   int64 // when the token runs out; 0 = never
 	checking bool  // an auth request is under way
 	behind   []request
 
@@ -195,15 +195,23 @@ func (s *session) adopt(g *auth.Grant) error {
 	s.view = v
 	r := s.rights
 	r.grant, r.authBy = g, 0
-	r.endsAt = s.sh.now + int64(g.Expires.Sub(time.Unix(0, s.sh.wall)))
-	s.sh.timers.sooner(s, r.endsAt)
+	r.endsAt = 0
+	if !g.Expires.IsZero() {
+		left := min(g.Expires.Sub(time.Unix(0, s.sh.wall)), expiryMax)
+		r.endsAt = s.sh.now + int64(left)
+		s.sh.timers.sooner(s, r.endsAt)
+	}
 	r.batchEvery = 0
 	if g.MaxRateHz > 0 {
 		r.batchEvery = int64(float64(time.Second) / g.MaxRateHz)
 	}
+	s.keepToPolicies()
 	s.set.Narrow(func(id subscribe.ID) bool { return g.Allows(v.symbolOf(id), id.Channel()) })
 	return nil
 }
+
+// expiryMax keeps a token's end, which may lie millions of years ahead, within a shard's clock.
+const expiryMax = 100 * 365 * 24 * time.Hour
 
 // errOtherDelay: what was seen without a delay cannot go on with one, and the other way round.
 var errOtherDelay = errors.New("a token with another delay_s needs a connection without subscriptions")

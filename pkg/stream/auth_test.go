@@ -23,13 +23,14 @@ import (
 
 var secret = []byte("a secret of no less than thirty-two bytes")
 
-// token signs a token for the entitlement; pairs change other claims.
+// token signs a token for the entitlement; pairs change other claims, or take them out by nil.
 func token(t *testing.T, entitlement string, pairs ...any) string {
 	t.Helper()
 	c := jwt.MapClaims{"sub": "alice", "exp": time.Now().Add(time.Hour).Unix(), "tickcast": jsonOf(entitlement)}
 	for i := 0; i < len(pairs); i += 2 {
 		c[pairs[i].(string)] = pairs[i+1]
 	}
+	maps.DeleteFunc(c, func(_ string, v any) bool { return v == nil })
 	s, err := jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString(secret)
 	if err != nil {
 		t.Fatal(err)
@@ -279,6 +280,20 @@ func TestTokenThatRunsOut(t *testing.T) {
 	one.farewell(4401)
 	other.farewell(4401)
 	renewed.quiet("a fresh token came in time")
+}
+
+// A token without an end, or with one in milliseconds as some issuers have it by mistake, lasts.
+func TestTokenThatDoesNotRunOut(t *testing.T) {
+	g := newGuardedRig(t, stream.Config{})
+	g.announce("A")
+	for name, exp := range map[string]any{"none": nil, "in milliseconds": time.Now().Add(time.Hour).UnixMilli(), "the last that is read": int64(1e15)} {
+		c, later := g.enter(token(t, `{}`, "exp", exp)), g.dial(codec.JSON)
+		later.mustAuthenticate(token(t, `{}`, "exp", exp))
+		for _, who := range []*client{c, later} {
+			who.begin(`"channels":["trade"],"symbols":["A"]`, 1)
+			who.quiet(name)
+		}
+	}
 }
 
 func TestRevokedTokenEndsItsConnections(t *testing.T) {

@@ -72,16 +72,18 @@ func (s *session) ack(a *codec.Ack) {
 	s.control(s.sh.rec)
 }
 
-// optionsOf reads a request's options for each of its channels.
-func (s *session) optionsOf(req *codec.Request) (opts [market.Channels]option, err error) {
+// optionsOf reads a request's options for each of its channels, or refuses it.
+func (s *session) optionsOf(req *codec.Request) (opts [market.Channels]option, bad *codec.RequestError) {
 	for _, ch := range req.Channels {
-		o := option{policy: s.sh.cfg.Policies[ch]}
+		o := option{policy: s.rights.policy(ch, s.sh.cfg.Policies[ch])}
 		if req.Policy != "" {
-			p, _ := backpressure.ParsePolicy(req.Policy) // the codec knows the names
-			if !p.Allows(ch) {
-				return opts, fmt.Errorf("policy %s is not for channel %s", p, ch)
+			o.policy, _ = backpressure.ParsePolicy(req.Policy) // the codec knows the names
+			if !o.policy.Allows(ch) {
+				return opts, &codec.RequestError{Code: codec.CodeBadRequest, Message: fmt.Sprintf("policy %s is not for channel %s", o.policy, ch)}
 			}
-			o.policy = p
+			if !s.rights.allowsPolicy(o.policy) {
+				return opts, &codec.RequestError{Code: codec.CodeForbidden, Message: fmt.Sprintf("the token does not allow policy %s", o.policy)}
+			}
 		}
 		if req.IntervalMS != nil {
 			o.intervalMS = uint16(*req.IntervalMS)
@@ -92,9 +94,9 @@ func (s *session) optionsOf(req *codec.Request) (opts [market.Channels]option, e
 }
 
 func (s *session) subscribe(req *codec.Request) {
-	opts, err := s.optionsOf(req)
-	if err != nil {
-		s.refuse(req.ID, codec.CodeBadRequest, err.Error())
+	opts, bad := s.optionsOf(req)
+	if bad != nil {
+		s.refuse(req.ID, bad.Code, bad.Message)
 		return
 	}
 	if !s.view.in.anyKnown() {

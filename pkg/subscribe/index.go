@@ -331,6 +331,21 @@ func (x *Index[T, O]) dropChannel(s *Set[T, O], ch market.Channel, ended func(ID
 	}
 }
 
+// Alter passes the options of all that the session subscribes to through f.
+func (x *Index[T, O]) Alter(session T, f func(ch market.Channel, opt O) O) {
+	s := session.Subscriptions()
+	for _, n := range s.named {
+		slot := &x.named[n.id][n.at]
+		slot.Opt = f(n.id.Channel(), slot.Opt)
+	}
+	for _, ch := range market.AllChannels() {
+		if w := s.wild(ch); w.on {
+			slot := &x.wild[ch][w.at]
+			slot.Opt = f(ch, slot.Opt)
+		}
+	}
+}
+
 // Clear ends everything that the session subscribes to, as when it closes.
 func (x *Index[T, O]) Clear(session T, ended func(ID), endedAll func(market.Channel)) {
 	for _, ch := range market.AllChannels() {

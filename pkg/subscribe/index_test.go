@@ -125,6 +125,23 @@ func TestIndexAgreesWithTwin(t *testing.T) {
 				twins[n].clearChannel(ch)
 				twins[n].wild[ch] = opt
 			},
+			"alter": func(t *rapid.T) {
+				n, ch := who.Draw(t, "who"), channel.Draw(t, "channel")
+				x.Alter(sets[n], func(of market.Channel, opt int) int {
+					if of == ch {
+						opt = (opt + 1) % 10
+					}
+					return opt
+				})
+				for id, opt := range twins[n].named {
+					if id.Channel() == ch {
+						twins[n].named[id] = (opt + 1) % 10
+					}
+				}
+				if opt, on := twins[n].wild[ch]; on {
+					twins[n].wild[ch] = (opt + 1) % 10
+				}
+			},
 			"remove all": func(t *rapid.T) {
 				n, ch := who.Draw(t, "who"), channel.Draw(t, "channel")
 				ended := 0
