@@ -249,6 +249,51 @@ describe("a token", () => {
     }
   });
 
+  it("that is refused three times in a row ends the client", async () => {
+    const client = open({ token: () => "a.b.c" });
+    for (let n = 1; n <= 3; n++) {
+      expect(client.state.kind).toBe("connecting");
+      socket().hello(required);
+      await settled();
+      const [auth] = socket().take();
+      socket().say(["err", auth!["id"], 4401, "revoked"]);
+      if (n < 3) vi.advanceTimersByTime(waiting().inMs);
+    }
+    expect(client.state).toMatchObject({ kind: "closed", error: { code: 4401, message: "revoked (4401)" } });
+  });
+
+  it("that is refused in the place of another leaves that one in force, and is asked for again", async () => {
+    const client = open({ token: () => tokenUntil(Date.now() / 1000 + 5) });
+    const told: TickcastError[] = [];
+    client.on("refused", (error) => told.push(error));
+    socket().hello(required);
+    await settled();
+    socket().say(["ack", socket().take()[0]!["id"], {}]);
+    for (let n = 1; n <= 4; n++) {
+      await vi.advanceTimersByTimeAsync(5_000);
+      const [auth] = socket().take();
+      expect(auth).toMatchObject({ op: "auth" });
+      socket().say(["err", auth!["id"], 4401, "no"]);
+      expect(told).toHaveLength(n);
+    }
+    expect(told[0]).toMatchObject({ code: 4401 });
+    expect(kinds()).toEqual(["authenticating", "live"]);
+  });
+
+  it("that cannot be fetched in time is tried for again while the old one lasts", async () => {
+    let asked = 0;
+    open({
+      token: () => (asked++ === 1 ? Promise.reject(new Error("away")) : tokenUntil(Date.now() / 1000 + 5)),
+    });
+    socket().hello(required);
+    await settled();
+    socket().say(["ack", socket().take()[0]!["id"], {}]);
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect([asked, socket().take()]).toEqual([2, []]);
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect([asked, socket().take().length]).toEqual([3, 1]);
+  });
+
   it("that cannot be fetched is tried for again", async () => {
     open({ token: () => Promise.reject(new Error("issuer away")) });
     socket().hello(required);

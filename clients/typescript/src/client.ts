@@ -9,7 +9,8 @@ import type { WireEvent } from "./wire.js";
 export interface ConnectOptions {
   /**
    * What the server's question for credentials is answered with. A function is called for each connection
-   * that asks, and again before a token with an `exp` claim ends. A string that is refused ends the client.
+   * that asks, and again before a token with an `exp` claim ends. A string that is refused, or ends, ends the
+   * client; so does the third refusal in a row of what a function returned.
    */
   token?: TokenSource;
   /** How often to be told {@link Stat}, in ms. Default 0: not at all. */
@@ -27,7 +28,10 @@ export interface ClientEvents {
   stat: Stat;
   /** A message was handled. `bytes` is its size before decoding. */
   batch: { readonly events: number; readonly bytes: number };
-  /** The server refused something that belongs to no subscription. The connection lives on. */
+  /**
+   * The server refused something that belongs to no subscription, such as a token that was to replace one.
+   * The connection lives on.
+   */
   refused: TickcastError;
 }
 

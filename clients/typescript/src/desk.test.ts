@@ -87,6 +87,27 @@ describe("what is asked for", () => {
     expect(acked()).toEqual([{ op: "subscribe", channels: ["trade"], symbols: ["A", "B"], after: {} }]);
   });
 
+  it("goes on behind what the program has already", () => {
+    watch({ channels: ["trade", "quote"], symbols: ["A", "B"], after: { trade: { A: 7 }, quote: { B: 1 } } });
+    socket().hello();
+    const asked = { op: "subscribe", channels: ["trade", "quote"], symbols: ["A", "B"] };
+    expect(acked()).toEqual([{ ...asked, after: { trade: { A: 7 } } }]);
+    socket().say(trade("A", 9), trade("B", 4));
+    expect(seen).toEqual(["unexplained A 8-8", "trade A 9", "trade B 4"]);
+    again();
+    expect(acked()).toEqual([{ ...asked, after: { trade: { A: 9, B: 4 } } }]);
+  });
+
+  it("goes on behind all that a wildcard had", () => {
+    watch({ channels: ["trade"], symbols: "*", after: { trade: { A: 7, B: 3 } } });
+    socket().hello();
+    expect(acked()).toEqual([
+      { op: "subscribe", channels: ["trade"], symbols: ["*"], after: { trade: { A: 7, B: 3 } } },
+    ]);
+    socket().say(trade("A", 8), trade("C", 5));
+    expect(seen).toEqual(["trade A 8", "trade C 5"]);
+  });
+
   it("follows the subscriptions", () => {
     socket().hello();
     const sub = want("A");

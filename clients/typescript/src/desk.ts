@@ -88,7 +88,10 @@ export class Desk implements SubscriptionOwner {
     // Both passes, so that nothing is wanted of what is refused as a whole.
     for (const channel of sub.channels) for (const symbol of symbols) this.checkFree(channel, symbol);
     for (const channel of sub.channels) {
-      for (const symbol of symbols) this.streams[channel].set(symbol, wanted(sub));
+      const begin = new Map(Object.entries(sub.begin[channel] ?? {}));
+      // A wildcard goes on behind all that it had; a name only behind its own.
+      const names = symbols[0] === everything ? new Set([...symbols, ...begin.keys()]) : symbols;
+      for (const symbol of names) this.streams[channel].set(symbol, wanted(sub, begin.get(symbol)));
     }
     this.ask(sub, symbols);
   }
@@ -281,6 +284,6 @@ function namesOf(sub: Subscriber): string[] {
   return sub.symbols === "*" ? [everything] : [...sub.symbols];
 }
 
-function wanted(sub: Subscriber): Wanted {
-  return { sub, last: undefined, live: false, code: undefined };
+function wanted(sub: Subscriber, last?: number): Wanted {
+  return { sub, last, live: false, code: undefined };
 }

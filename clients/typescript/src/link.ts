@@ -1,6 +1,6 @@
 import { Backoff } from "./backoff.js";
 import { Code, TickcastError, type Hello } from "./events.js";
-import { refreshAfter, type TokenSource } from "./token.js";
+import { refreshAfter, refreshMinMs, type TokenSource } from "./token.js";
 import type { Dial, Transport } from "./transport.js";
 import type { Ack, Err, Request, WireEvent } from "./wire.js";
 
@@ -44,6 +44,8 @@ const graceMs = 100;
 // A connection that ends sooner counts as one more failed attempt, or a node that accepts and
 // drops in turn would be asked again without pause.
 const stableAfterMs = 10_000;
+// More than one, since a node may learn of an issuer's new key later than its clients.
+const refusalsMax = 3;
 
 /**
  * One lasting connection: a transport that is opened again whenever it ends or falls silent. It reads
@@ -59,6 +61,7 @@ export class Link {
   private heardAt = 0;
   private liveSince: number | undefined;
   private authId: number | undefined;
+  private refusals = 0; // of tokens, in a row
   private lastId = 0;
   private readonly backoff: Backoff;
 
@@ -159,6 +162,7 @@ export class Link {
 
   private welcomed(): void {
     this.liveSince = performance.now();
+    this.refusals = 0;
     if (this.hello) this.change({ kind: "live", hello: this.hello });
   }
 
@@ -174,19 +178,35 @@ export class Link {
       if (this.transport !== transport) return;
       if (source === undefined) this.close(error as TickcastError);
       else if (this.liveSince === undefined) this.drop(`no token: ${String(error)}`);
-      return; // while live, the old token lasts as long as it does
+      else this.renewIn(refreshMinMs); // the old token lasts as long as it does
+      return;
     }
     if (!transport || this.transport !== transport) return;
     this.authId = this.nextId();
     transport.send({ op: "auth", id: this.authId, token });
     const afterMs = typeof source === "string" ? undefined : refreshAfter(token, Date.now());
-    if (afterMs !== undefined) this.refresh = setTimeout(() => void this.authenticate(), afterMs);
+    if (afterMs !== undefined) this.renewIn(afterMs);
+  }
+
+  private renewIn(ms: number): void {
+    clearTimeout(this.refresh);
+    this.refresh = setTimeout(() => void this.authenticate(), ms);
   }
 
   private answered(answer: Ack | Err): void {
     this.authId = undefined;
-    if (answer.kind === "err") this.lost(`${answer.message} (${answer.code})`, answer.code);
-    else if (this.liveSince === undefined) this.welcomed();
+    if (answer.kind === "ack") {
+      if (this.liveSince === undefined) this.welcomed();
+      return;
+    }
+    const why = `${answer.message} (${answer.code})`;
+    if (this.liveSince !== undefined) {
+      this.renewIn(refreshMinMs); // the token before it stays in force; the owner tells of the refusal
+    } else if (answer.code === Code.unauthenticated && ++this.refusals >= refusalsMax) {
+      this.close(new TickcastError(why, answer.code));
+    } else {
+      this.lost(why, answer.code);
+    }
   }
 
   /** The connection ended, or will: a token that cannot be replaced ends the link with it. */

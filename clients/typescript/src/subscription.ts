@@ -1,6 +1,6 @@
 import { Backlog } from "./backlog.js";
 import { TickcastError, type Channel, type MarketEvent, type Rejected } from "./events.js";
-import type { MarketWire } from "./wire.js";
+import type { After, MarketWire } from "./wire.js";
 
 /** What may give way on the server when this client cannot keep up with trades. */
 export type TradePolicy = "drop_oldest" | "drop_newest" | "aggregate" | "disconnect";
@@ -23,6 +23,12 @@ export interface SubscribeOptions<C extends Channel> extends DeliveryOptions {
   /** Exact names, or `"*"` for all that the token allows, also those that appear later. */
   symbols: readonly string[] | "*";
   /**
+   * The last seqs that the program has, by channel and symbol, from an earlier run. Those streams go on
+   * behind them, without a snapshot; what the server no longer holds comes as a {@link Gap}. Quotes and
+   * bars begin with a snapshot all the same, unless their policy keeps each.
+   */
+  after?: { readonly [K in C]?: Readonly<Record<string, number>> };
+  /**
    * How many events may wait for `for await`. Beyond, the oldest become {@link Gap} events of reason
    * `backlog`. Default 65,536. It has no meaning with a handler, which is called at once.
    */
@@ -39,6 +45,7 @@ export interface Subscriber {
   readonly channels: readonly Channel[];
   readonly symbols: ReadonlySet<string> | "*";
   readonly delivery: Readonly<DeliveryOptions>;
+  readonly begin: After;
   readonly closed: boolean;
   deliver(event: MarketWire | Rejected): void;
   finish(error: TickcastError | undefined): void;
@@ -58,6 +65,8 @@ export interface SubscriptionOwner {
  */
 export class Subscription<C extends Channel = Channel> implements Subscriber, AsyncIterable<MarketEvent<C>> {
   readonly channels: readonly C[];
+  /** @internal What its streams begin behind. */
+  readonly begin: After;
   private readonly backlog: Backlog<MarketWire | Rejected> | undefined;
   private names: Set<string> | undefined; // undefined for "*"
   private options: DeliveryOptions;
@@ -68,12 +77,13 @@ export class Subscription<C extends Channel = Channel> implements Subscriber, As
   /** @internal */
   constructor(
     private readonly owner: SubscriptionOwner,
-    { channels, symbols, backlogMax, ...options }: SubscribeOptions<C>,
+    { channels, symbols, backlogMax, after, ...options }: SubscribeOptions<C>,
     private readonly handler: Handler<C> | undefined,
   ) {
     this.channels = [...new Set(channels)];
     this.names = symbols === "*" ? undefined : new Set(symbols);
     this.options = options;
+    this.begin = after ?? {};
     if (!handler) this.backlog = new Backlog<MarketWire | Rejected>(backlogMax ?? 65_536);
   }
 

@@ -5,7 +5,8 @@ export type TokenSource = string | (() => string | Promise<string>);
 
 // The part of a token's remaining life after which a new one is asked for.
 const refreshAt = 0.8;
-const refreshMinMs = 5_000; // also where this machine's clock is wrong
+/** The shortest time between two tokens, also where this machine's clock is wrong. */
+export const refreshMinMs = 5_000;
 const timerMaxMs = 2 ** 31 - 1;
 
 /**

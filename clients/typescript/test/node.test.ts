@@ -10,19 +10,16 @@ import {
   type State,
   type Trade,
 } from "../src/index.js";
-import { buildStreamer, Relay, startNode, type TestNode } from "./node.js";
+import { Relay, startNode, type TestNode } from "./node.js";
 
-let built: ReturnType<typeof buildStreamer>;
 let node: TestNode;
 
 beforeAll(async () => {
-  built = buildStreamer();
-  node = await startNode(built.bin);
+  node = await startNode();
 });
 
 afterAll(async () => {
   await node.stop();
-  built.remove();
 });
 
 /** Runs with a client that is closed at the end. */
@@ -98,7 +95,7 @@ describe("a real node", () => {
     ));
 
   it("says goodbye when it is stopped, and how long to stay away", async () => {
-    const other = await startNode(built.bin, "--drain", "0s");
+    const other = await startNode("--drain", "0s");
     await withClient(other.url, async (client) => {
       await until(client, (s) => s.kind === "live");
       const goodbye = until(client, (s) => s.kind === "waiting");

@@ -1,14 +1,9 @@
-// A real node for tests: the streamer with its demo feed, built once, and a relay to cut.
+// A real node for tests: the streamer with its demo feed, and a relay to cut.
 
-import { execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { spawn } from "node:child_process";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
-
-const root = fileURLToPath(new URL("../../..", import.meta.url));
+import { inject } from "vitest";
 
 export interface TestNode {
   readonly port: number;
@@ -16,18 +11,10 @@ export interface TestNode {
   stop(): Promise<void>;
 }
 
-/** Builds the streamer; returns its path, and how to remove it. */
-export function buildStreamer(): { bin: string; remove: () => void } {
-  const dir = mkdtempSync(join(tmpdir(), "tickcast-"));
-  const bin = join(dir, "streamer");
-  execFileSync("go", ["build", "-o", bin, "./cmd/streamer"], { cwd: root, stdio: "inherit" });
-  return { bin, remove: () => rmSync(dir, { recursive: true }) };
-}
-
 /** Resolves when the node is ready. */
-export async function startNode(bin: string, ...more: string[]): Promise<TestNode> {
+export async function startNode(...more: string[]): Promise<TestNode> {
   const addresses = ["--addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"];
-  const child = spawn(bin, ["--demo", ...addresses, "--log-format", "json", ...more], {
+  const child = spawn(inject("streamer"), ["--demo", ...addresses, "--log-format", "json", ...more], {
     stdio: ["ignore", "ignore", "pipe"],
   });
   const gone = new Promise<void>((resolve) => child.on("exit", () => resolve()));
