@@ -18,7 +18,7 @@ export interface ConnectOptions {
   /** The WebSocket to use where there is no global one, as in Node 20: that of package `ws`. */
   webSocket?: WebSocketMaker;
   /** Starts a worker that reads and decodes: see `serveWorker` of `tickcast/worker`. Browsers only. */
-  worker?: () => Worker;
+  worker?: () => WorkerLike;
 }
 
 /** What a client tells beside its subscriptions. */
@@ -77,7 +77,7 @@ export class Client {
     this.link = new Link(
       {
         url,
-        dial: worker ? workerDial(worker as () => WorkerLike) : socketDial(webSocket),
+        dial: worker ? workerDial(worker) : socketDial(webSocket),
         token: options.token,
         random,
       },

@@ -30,4 +30,4 @@ export type {
   TradePolicy,
 } from "./subscription.js";
 export type { TokenSource } from "./token.js";
-export type { WebSocketMaker } from "./transport.js";
+export type { WebSocketMaker, WorkerLike } from "./transport.js";

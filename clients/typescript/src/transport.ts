@@ -68,10 +68,11 @@ export type FromWorker =
   | { say: "batch"; events: WireEvent[]; bytes: number }
   | { say: "closed"; why: string; code: number | undefined };
 
-/** What this library needs of a Worker. */
+/** What this library needs of a browser's Worker, whose own type is not there under Node. */
 export interface WorkerLike {
-  onmessage: ((message: MessageEvent) => void) | null;
-  onerror: ((error: ErrorEvent) => void) | null;
+  // `any` is what lets both a Worker and a test's stand-in be one of these.
+  onmessage: ((message: any) => void) | null;
+  onerror: ((error: any) => void) | null;
   postMessage(message: ToWorker): void;
   terminate(): void;
 }
@@ -84,7 +85,7 @@ export function workerDial(make: () => WorkerLike): Dial {
       worker.onmessage = worker.onerror = null;
       worker.terminate();
     };
-    worker.onerror = (error) => {
+    worker.onerror = (error: { message: string }) => {
       leave();
       listener.closed(`the worker failed: ${error.message}`);
     };

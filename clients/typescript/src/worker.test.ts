@@ -30,7 +30,7 @@ class FakeWorker implements WorkerLike {
   }
 
   work(): void {
-    for (const data of this.toWorker.splice(0)) this.scope.onmessage?.({ data } as MessageEvent);
+    for (const data of this.toWorker.splice(0)) this.scope.onmessage?.({ data });
   }
 
   /** Lets both sides run until neither has anything left. */
@@ -38,7 +38,7 @@ class FakeWorker implements WorkerLike {
     while (this.toWorker.length + this.toPage.length > 0) {
       this.work();
       const message = this.toPage.shift();
-      if (message && !this.terminated) this.onmessage?.({ data: message } as MessageEvent);
+      if (message && !this.terminated) this.onmessage?.({ data: message });
     }
   }
 }
@@ -48,7 +48,7 @@ let client: Client;
 let seen: MarketEvent[];
 
 beforeEach(() => {
-  const start = () => (worker = new FakeWorker(10)) as unknown as Worker;
+  const start = () => (worker = new FakeWorker(10));
   seen = [];
   client = new Client("ws://node/v1/stream", { worker: start });
   client.subscribe({ channels: ["trade"], symbols: ["A"] }, (e) => seen.push(e));

@@ -13,7 +13,7 @@ export interface WorkerOptions {
 
 /** What this library needs of a worker's global scope. */
 export interface WorkerScope {
-  onmessage: ((message: MessageEvent) => void) | null;
+  onmessage: ((message: { data: any }) => void) | null;
   postMessage(message: FromWorker): void;
 }
 
