@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -18,11 +19,34 @@ import (
 	"github.com/lxzan/gws"
 )
 
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if builtIn != "" {
+		_ = os.RemoveAll(builtIn)
+	}
+	os.Exit(code)
+}
+
+var (
+	builtIn   string // the folder of what buildOnce built
+	buildOnce = sync.OnceValues(func() (string, error) {
+		var err error
+		if builtIn, err = os.MkdirTemp("", "tickcast-"); err != nil {
+			return "", err
+		}
+		bin := filepath.Join(builtIn, "streamer")
+		if out, err := exec.Command("go", "build", "-o", bin, "../cmd/streamer").CombinedOutput(); err != nil {
+			return "", fmt.Errorf("build cmd/streamer: %w\n%s", err, out)
+		}
+		return bin, nil
+	})
+)
+
 func buildStreamer(t *testing.T) string {
 	t.Helper()
-	bin := filepath.Join(t.TempDir(), "streamer")
-	if out, err := exec.Command("go", "build", "-o", bin, "../cmd/streamer").CombinedOutput(); err != nil {
-		t.Fatalf("build cmd/streamer: %v\n%s", err, out)
+	bin, err := buildOnce()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return bin
 }
@@ -95,13 +119,14 @@ type tape struct {
 
 	mu     sync.Mutex
 	prices map[string]bool
+	trades map[string]float64 // prices by symbol and seq
 }
 
 // listen subscribes to the trades and quotes of symbols, in JSON and with nothing melted
 // together, until the test ends.
 func listen(t *testing.T, addr string, symbols []string) *tape {
 	t.Helper()
-	h := &tape{t: t, prices: make(map[string]bool)}
+	h := &tape{t: t, prices: make(map[string]bool), trades: make(map[string]float64)}
 	conn, _, err := gws.NewClient(h, &gws.ClientOption{
 		Addr:          "ws://" + addr + "/v1/stream",
 		RequestHeader: http.Header{"Sec-Websocket-Protocol": {"tickcast.v1.json"}},
@@ -137,6 +162,14 @@ func (h *tape) has(price string) bool {
 	return h.prices[price]
 }
 
+// trade returns the price of a trade, and whether it was published while this listened.
+func (h *tape) trade(symbol string, seq int64) (price float64, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	price, ok = h.trades[fmt.Sprint(symbol, " ", seq)]
+	return price, ok
+}
+
 func (h *tape) OnMessage(_ *gws.Conn, message *gws.Message) {
 	defer message.Close()
 	var batch [][]any
@@ -152,6 +185,9 @@ func (h *tape) OnMessage(_ *gws.Conn, message *gws.Message) {
 		}
 		if price := priceOf(event); price != "" {
 			h.prices[price] = true
+		}
+		if len(event) > 5 && event[0] == "t" {
+			h.trades[fmt.Sprintf("%s %.0f", event[1], event[2])] = event[4].(float64)
 		}
 	}
 }

@@ -8,6 +8,8 @@ import {
   formatPrice,
   formatRejection,
   formatSize,
+  formatSpread,
+  isStale,
 } from "./format";
 
 it.each([
@@ -82,4 +84,14 @@ it("names the code of a rejection, known or not", () => {
 
 it("claims no more than it knows of missed trades", () => {
   expect([formatMissed(0), formatMissed(8311577)]).toEqual(["0", "up to 8,311,577"]);
+});
+
+it("tells a spread in both measures, also a crossed one", () => {
+  expect(formatSpread(99.5, 100.5, 2)).toBe("1.00 (100.0 bp)");
+  expect(formatSpread(100, 100, 0)).toBe("0 (0.0 bp)");
+  expect(formatSpread(101, 99, 0)).toBe("-2 (-200.0 bp)");
+});
+
+it("takes a price for old after half a minute", () => {
+  expect([undefined, 0, 29, 30].map(isStale)).toEqual([false, false, false, true]);
 });

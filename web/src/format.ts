@@ -60,7 +60,13 @@ export function formatAge(seconds: number | undefined): string {
   if (seconds === undefined) return none;
   if (seconds < 60) return `${Math.floor(seconds)} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
-  return `${Math.floor(seconds / 3600)} h`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(seconds / 86_400)} d`;
+}
+
+/** A price so old, in seconds, is told to be. */
+export function isStale(seconds: number | undefined): boolean {
+  return seconds !== undefined && seconds >= 30;
 }
 
 export function formatCount(n: number): string {
@@ -101,6 +107,12 @@ export function formatMissed(n: number): string {
 /** The same where there is no room: the exact count of what a slow client missed, or the most it can be. */
 export function formatMissing(n: number, reason: string): string {
   return `${reason === "slow" ? "" : "≤ "}${formatCount(n)} missed`;
+}
+
+/** The spread in the quote's units, and in hundredths of a percent of the middle. */
+export function formatSpread(bid: number, ask: number, decimals: number): string {
+  const points = ((ask - bid) / ((ask + bid) / 2)) * 10_000;
+  return `${fixed(decimals, decimals).format(ask - bid)} (${fixed(1, 1).format(points)} bp)`;
 }
 
 /** What the page says in the row of a rejected symbol. */

@@ -73,7 +73,7 @@ document.addEventListener("keydown", (key) => {
   } else if (key.key === "Escape" && key.target === query) {
     query.value = "";
     viewChanged();
-    byId("scroll").focus();
+    byId("grid").focus({ preventScroll: true });
   }
 });
 addEventListener("online", () => tell({ do: "retry" }));
@@ -150,7 +150,7 @@ function found({ rows }: Frame): void {
   }
   query.value = "";
   viewChanged();
-  byId("scroll").focus();
+  byId("grid").focus({ preventScroll: true });
   show(symbol);
 }
 
@@ -186,7 +186,7 @@ function paint(): void {
   slow = next.status.slow;
   setData(document.body, "state", wordOf(state));
   setText(byId("state"), wordOf(state));
-  setText(byId("where"), "hello" in state ? `${state.hello.node} · ${state.hello.session}` : "");
+  setText(byId("where"), "hello" in state ? `node ${state.hello.node} · session ${state.hello.session}` : "");
   if (next.quality) {
     const { eventsPerSecond, bytesPerSecond } = next.quality;
     setText(byId("pulse"), `${formatCount(eventsPerSecond)} events/s · ${formatBytes(bytesPerSecond)}/s`);

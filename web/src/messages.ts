@@ -43,7 +43,9 @@ export interface RowView {
   /** In percent of the first price seen. */
   change: number | undefined;
   volume: number;
-  ageSeconds: number | undefined;
+  /** Seconds since the last trade, and the last quote. */
+  tradeAge: number | undefined;
+  quoteAge: number | undefined;
   decimals: number;
   /** Rises whenever the price moves; `up` is the way of the last move. */
   moves: number;
@@ -97,7 +99,7 @@ export interface Latency {
 }
 
 export interface Quality {
-  /** From the event's own time to the node's sending: venue, feed, NATS, and the node's batching. */
+  /** From the event's own time to this page's reading it, less the network: venue, feed, NATS, node, and waiting. */
   upstream: Latency | undefined;
   /** How long events waited in the node for this client, as it last told. */
   queueMs: number | undefined;
@@ -114,9 +116,9 @@ export interface Quality {
   /** The node's view of this client. */
   slow: boolean;
   pendingBytes: number;
-  /** Streams with news in the last ten seconds, of all that had any. */
+  /** Symbols with news in the last ten seconds, of all that have a price. */
   fresh: number;
-  streams: number;
+  priced: number;
 }
 
 export interface Notice {
@@ -144,6 +146,8 @@ export interface Status {
   /** No price has come for so long; undefined before the first. */
   silentSeconds: number | undefined;
   slow: boolean;
+  /** The token in use should be replaced: it ends then, in Unix ms, and `fault` says why the last one was not taken. */
+  renewal: { endsAt: number; fault: string } | undefined;
 }
 
 export interface Frame {

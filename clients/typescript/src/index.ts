@@ -29,5 +29,5 @@ export type {
   Subscription,
   TradePolicy,
 } from "./subscription.js";
-export type { TokenSource } from "./token.js";
+export { expiryOf, type TokenSource } from "./token.js";
 export type { WebSocketMaker, WorkerLike } from "./transport.js";

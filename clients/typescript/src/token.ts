@@ -19,8 +19,8 @@ export function refreshAfter(token: string, now: number): number | undefined {
   return Math.min(timerMaxMs, Math.max(refreshMinMs, (expires - now) * refreshAt));
 }
 
-/** The `exp` claim of a JWT in Unix ms. */
-function expiryOf(token: string): number | undefined {
+/** When a JWT ends by its `exp` claim, in Unix ms; undefined where it does not say. Nothing is verified. */
+export function expiryOf(token: string): number | undefined {
   const payload = token.split(".")[1] ?? "";
   try {
     const claims: unknown = JSON.parse(atob(payload.replaceAll("-", "+").replaceAll("_", "/")));

@@ -58,7 +58,8 @@ describe("the board", () => {
   });
 
   it("tells stars and ages", () => {
-    book.row("C").heardAt = 500;
+    book.row("C").tradedAt = 500;
+    book.row("C").quotedAt = 2_500;
     const view = {
       scope: "starred",
       query: "",
@@ -67,8 +68,8 @@ describe("the board", () => {
       count: 9,
     } as const;
     expect(board.window(view, 3_700).rows).toMatchObject([
-      { symbol: "C", starred: true, ageSeconds: 3, change: 100 },
-      { symbol: "Z", starred: true, ageSeconds: undefined, last: undefined },
+      { symbol: "C", starred: true, tradeAge: 3, quoteAge: 1, change: 100 },
+      { symbol: "Z", starred: true, tradeAge: undefined, last: undefined },
     ]);
   });
 });

@@ -54,7 +54,8 @@ export class Board {
       ask: row.ask,
       change: changeOf(row.first, row.last),
       volume: row.volume,
-      ageSeconds: row.heardAt === undefined ? undefined : Math.max(0, Math.floor((now - row.heardAt) / 1000)),
+      tradeAge: secondsSince(row.tradedAt, now),
+      quoteAge: secondsSince(row.quotedAt, now),
       decimals: row.decimals,
       moves: row.moves,
       up: row.up,
@@ -90,8 +91,12 @@ const values: Record<SortKey, (row: Row | undefined, name: string, now: number) 
   bid: (row) => row?.bid,
   ask: (row) => row?.ask,
   volume: (row) => row?.volume,
-  age: (row, _name, now) => (row?.heardAt === undefined ? undefined : now - row.heardAt),
+  age: (row, _name, now) => secondsSince(row?.tradedAt ?? row?.quotedAt, now),
 };
+
+function secondsSince(at: number | undefined, now: number): number | undefined {
+  return at === undefined ? undefined : Math.max(0, Math.floor((now - at) / 1000));
+}
 
 /** What is not known comes first, so that a list sorted from the top down has it last. */
 function compare(a: Value, b: Value): number {

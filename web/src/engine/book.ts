@@ -1,6 +1,6 @@
 // What is known of each symbol, and how events change it. No clock, no network.
 
-import type { Aggregate, Gap, MarketEvent, Quote, Trade } from "tickcast";
+import type { Aggregate, Bar, Gap, MarketEvent, Quote, Trade } from "tickcast";
 import { decimalsOf } from "../format";
 import { Candles } from "./candles";
 
@@ -22,8 +22,11 @@ export class Row {
   decimals = 0;
   moves = 0;
   up = true;
-  /** When the last live event was read, in ms. A snapshot is old news and does not count. */
-  heardAt: number | undefined;
+  /** When the last of its trades and quotes was read, in ms; that of a snapshot when it happened. */
+  tradedAt: number | undefined;
+  quotedAt: number | undefined;
+  /** The last trade's number, or that of a gap behind it. */
+  seq: number | undefined;
   /** Numbers of trades that a gap stood for: as many trades at most. */
   missed = 0;
   /** The code of a symbol that the node refuses. */
@@ -45,27 +48,34 @@ export class Book {
     return row;
   }
 
-  /** Returns the row that the event changed. `now` is when it was read, in ms. */
-  apply(event: MarketEvent, now: number): Row {
+  /** The last number of each stream of trades: what another connection goes on behind. */
+  seqs(): Record<string, number> {
+    const had = [...this.rows.values()].flatMap(({ symbol, seq }): [string, number][] =>
+      seq === undefined ? [] : [[symbol, seq]],
+    );
+    return Object.fromEntries(had);
+  }
+
+  /** Returns the row that the event changed. `now` is when it was read, in ms, and `unixMs` by the node's clock. */
+  apply(event: MarketEvent, now: number, unixMs: number): Row {
     const row = this.row(event.symbol);
     switch (event.kind) {
       case "trade":
         this.trade(row, event);
         row.volume += event.size;
-        row.heardAt = now;
+        row.tradedAt = now;
         break;
       case "aggregate":
         this.aggregate(row, event);
-        row.heardAt = now;
+        row.tradedAt = now;
         break;
       case "quote":
         this.quote(row, event);
-        row.heardAt = now;
+        row.quotedAt = now;
         break;
       case "snapshot":
         row.rejected = undefined;
-        if (event.last?.kind === "trade") this.trade(row, event.last);
-        if (event.last?.kind === "quote") this.quote(row, event.last);
+        this.snapshot(row, event.last, now, unixMs);
         break;
       case "gap":
         this.gap(row, event);
@@ -77,7 +87,21 @@ export class Book {
     return row;
   }
 
-  private trade(row: Row, { price, size, time }: Trade): void {
+  // Old news: it is as old as its own time says, however lately the page was opened.
+  private snapshot(row: Row, last: Trade | Quote | Bar | undefined, now: number, unixMs: number): void {
+    if (last === undefined) return;
+    const at = now - Math.max(0, unixMs - Number(last.time) / 1e6);
+    if (last.kind === "trade") {
+      this.trade(row, last);
+      row.tradedAt = at;
+    } else if (last.kind === "quote") {
+      this.quote(row, last);
+      row.quotedAt = at;
+    }
+  }
+
+  private trade(row: Row, { seq, price, size, time }: Trade): void {
+    row.seq = seq;
     this.priced(row, price);
     row.high = Math.max(row.high ?? price, price);
     row.low = Math.min(row.low ?? price, price);
@@ -85,6 +109,7 @@ export class Book {
   }
 
   private aggregate(row: Row, a: Aggregate): void {
+    row.seq = a.to;
     row.first ??= a.open;
     this.priced(row, a.close);
     row.high = Math.max(row.high ?? a.high, a.high);
@@ -112,6 +137,7 @@ export class Book {
   }
 
   private gap(row: Row, gap: Gap): void {
+    if (gap.channel === "trade") row.seq = gap.to;
     // "reset" is a range of numbers that were never used: nothing was traded under them.
     if (gap.reason === "reset") return;
     this.gaps++;

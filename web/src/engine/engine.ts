@@ -3,11 +3,13 @@
 import {
   Code,
   connect,
+  expiryOf,
   type Client,
   type DeliveryOptions,
   type MarketEvent,
   type State,
   type Subscription,
+  type TickcastError,
 } from "tickcast";
 import { formatCount, formatMissed } from "../format";
 import {
@@ -37,6 +39,7 @@ const quietFrameMs = 500;
 const caughtUpMs = 1_000;
 const stallMs = 2_000;
 const listAgainMs = 5_000;
+const unknownAgainMs = 10_000;
 
 /** How a connection came back after another. */
 interface Comeback {
@@ -56,6 +59,10 @@ export class Engine {
   private ticks: Subscription<"trade" | "quote"> | undefined;
   private bars: Subscription<"bar"> | undefined;
   private token: string | undefined;
+  private tokenBefore: string | undefined; // in force until the node takes the one given last
+  private renewal: Status["renewal"];
+  private renewed: ((token: string) => void) | undefined; // what the client waits for
+  private unknown: ReturnType<typeof setTimeout> | undefined;
 
   private selected = "";
   private seconds = 1;
@@ -110,9 +117,7 @@ export class Engine {
         this.ticks?.update(message.delivery);
         break;
       case "token":
-        this.token = message.token;
-        this.client?.close();
-        this.open();
+        this.signIn(message.token);
         break;
       case "slow":
         if (!message.on) this.fullSpeed();
@@ -137,31 +142,85 @@ export class Engine {
   private open(): void {
     const client = connect(this.url, {
       statsEveryMs,
-      ...(this.token !== undefined && { token: this.token }),
+      ...(this.token !== undefined && { token: () => this.askToken() }),
     });
     this.client = client;
     client.on("state", (state) => this.stateChanged(state));
     client.on("stat", (stat) => this.meter.told(stat));
-    client.on("refused", (error) => this.notice(`Refused: ${error.message} (${error.code})`, "bad"));
+    client.on("refused", (error) => this.refused(error));
     client.on("batch", ({ events, bytes }) => {
       this.meter.batch(events, bytes);
       this.readAt = 0;
       this.flush();
     });
-    this.subscribe();
-    const { selected } = this;
-    this.bars = undefined;
-    this.selected = "";
-    if (selected !== "") this.select(selected, this.seconds);
+    this.ticks = undefined;
+    this.subscribe(this.book.seqs());
+    this.askBars();
   }
 
-  private subscribe(): void {
+  /** Answers the client: the reader's token, or one that is to take its place while it is in force. */
+  private askToken(): string | Promise<string> {
+    const { token = "" } = this;
+    if (!this.live) return token;
+    this.renewal = { endsAt: expiryOf(token) ?? Date.now(), fault: this.renewal?.fault ?? "" };
+    this.changed = true;
+    this.flush();
+    return new Promise((resolve) => (this.renewed = resolve));
+  }
+
+  private signIn(token: string): void {
+    const { renewed } = this;
+    this.tokenBefore = this.token;
+    this.token = token;
+    this.renewal = this.renewed = undefined;
+    if (renewed) {
+      this.notice("Token renewed", "good");
+      return renewed(token);
+    }
+    this.client?.close();
+    this.open();
+  }
+
+  private refused({ message, code }: TickcastError): void {
+    this.notice(`Refused: ${message}`, "bad");
+    if (code !== Code.unauthenticated || !this.live || this.tokenBefore === undefined) return;
+    this.token = this.tokenBefore;
+    this.renewal = { endsAt: expiryOf(this.token) ?? Date.now(), fault: message };
+  }
+
+  private subscribe(trade: Record<string, number> = {}): void {
     this.ticks?.close();
     const symbols = this.view.scope === "all" ? "*" : [...this.board.starred];
     this.ticks = this.client?.subscribe(
-      { channels: ["trade", "quote"], symbols, ...this.delivery },
+      { channels: ["trade", "quote"], symbols, after: { trade }, ...this.delivery },
       (event) => this.heard(event),
     );
+  }
+
+  private askBars(): void {
+    const symbol = this.selected;
+    this.bars?.close();
+    this.bars = undefined;
+    if (symbol === "" || this.client?.state.kind === "closed") return;
+    this.bars = this.client?.subscribe(
+      { channels: ["bar"], symbols: [symbol] },
+      {
+        bar: (bar) => this.book.row(symbol).candles.bar(bar),
+        snapshot: ({ last }) => last && this.book.row(symbol).candles.bar(last),
+      },
+    );
+  }
+
+  /** A symbol that is unknown now may be listed later. */
+  private askUnknown(): void {
+    this.unknown = undefined;
+    if (this.client?.state.kind === "closed" || this.view.scope === "all") return;
+    const names = [...this.board.starred].filter(
+      (name) => this.book.rows.get(name)?.rejected === Code.unknownSymbol,
+    );
+    this.ticks?.remove(names);
+    this.ticks?.add(names);
+    if (names.includes(this.selected)) this.askBars();
   }
 
   private heard(event: MarketEvent): void {
@@ -171,9 +230,11 @@ export class Engine {
       return;
     }
     const now = (this.readAt ||= performance.now());
-    this.book.apply(event, now);
-    if (event.kind === "rejected") this.noFeed ||= event.code === Code.noUpstream;
-    else this.noFeed = false;
+    this.book.apply(event, now, wall(now) + this.meter.ahead());
+    if (event.kind !== "rejected") this.noFeed = false;
+    else if (event.code === Code.noUpstream) this.noFeed = true;
+    else if (event.code === Code.unknownSymbol)
+      this.unknown ??= setTimeout(() => this.askUnknown(), unknownAgainMs);
     if (event.symbol === this.selected) this.sales.add(event, wall(now));
     if (event.kind !== "trade" && event.kind !== "quote") return;
     this.pricedAt = now;
@@ -190,6 +251,7 @@ export class Engine {
     if (state.kind !== "live") {
       if (this.live) this.lostAt = now;
       this.live = false;
+      this.renewal = this.renewed = undefined;
       this.meter.ended();
       if (state.kind !== "waiting") return this.flush();
       this.notice(`Connection lost: ${state.why}`, "bad");
@@ -227,14 +289,7 @@ export class Engine {
     if (symbol === this.selected) return;
     this.selected = symbol;
     this.sales.clear();
-    this.bars?.close();
-    this.bars = this.client?.subscribe(
-      { channels: ["bar"], symbols: [symbol] },
-      {
-        bar: (bar) => this.book.row(symbol).candles.bar(bar),
-        snapshot: ({ last }) => last && this.book.row(symbol).candles.bar(last),
-      },
-    );
+    this.askBars();
   }
 
   private star(symbol: string, on: boolean): void {
@@ -300,19 +355,21 @@ export class Engine {
       noFeed: this.noFeed,
       silentSeconds: this.pricedAt === undefined ? undefined : Math.floor((now - this.pricedAt) / 1000),
       slow: this.slow,
+      renewal: this.renewal,
     };
   }
 
   private measure(now: number): Quality {
     this.measuredAt = now;
     let fresh = 0;
-    let streams = 0;
-    for (const { heardAt } of this.book.rows.values()) {
-      if (heardAt === undefined) continue;
-      streams++;
+    let priced = 0;
+    for (const { tradedAt = -Infinity, quotedAt = -Infinity } of this.book.rows.values()) {
+      const heardAt = Math.max(tradedAt, quotedAt);
+      if (heardAt === -Infinity) continue;
+      priced++;
       if (now - heardAt < freshMs) fresh++;
     }
-    return { ...this.meter.read(now), gaps: this.book.gaps, missed: this.book.missed, fresh, streams };
+    return { ...this.meter.read(now), gaps: this.book.gaps, missed: this.book.missed, fresh, priced };
   }
 
   private tick(): void {

@@ -56,7 +56,7 @@ export class Meter {
   }
 
   /** Reads all; the rates are those of the last two seconds. `at` is now. */
-  read(at: number): Omit<Quality, "gaps" | "missed" | "fresh" | "streams"> {
+  read(at: number): Omit<Quality, "gaps" | "missed" | "fresh" | "priced"> {
     this.traffic.push({ at, ...this.now });
     while (this.traffic.length > 2 && at - this.traffic[1]!.at >= rateOverMs) this.traffic.shift();
     const since = this.traffic[0]!;

@@ -22,7 +22,7 @@ const waiting = (code: number | undefined, why = "why"): LinkState => ({
 /** As it comes from the other thread. */
 const closed = (code: number | undefined): LinkState =>
   structuredClone(portable({ kind: "closed", error: new TickcastError("expired", code) }));
-const well = { state: live, noFeed: false, silentSeconds: 0, slow: false };
+const well = { state: live, noFeed: false, silentSeconds: 0, slow: false, renewal: undefined };
 
 describe("a trouble", () => {
   it.each<[string, Partial<Status>, boolean, string, string]>([
@@ -41,7 +41,21 @@ describe("a trouble", () => {
     ["of a token", { state: closed(4401) }, true, "asks for a token", "Expired."],
     ["of another protocol", { state: closed(undefined) }, true, "cannot speak", "Reload"],
     ["of a node without a feed", { noFeed: true }, true, "no market data", "every two seconds"],
-    ["of a market that is quiet", { silentSeconds: 15 }, true, "No price for 15 s", "alive"],
+    ["of a market that is quiet", { silentSeconds: 15 }, true, "No price is coming", "15 s ago"],
+    [
+      "of a token near its end",
+      { renewal: { endsAt: 8_500, fault: "" } },
+      true,
+      "about to end",
+      "ends in 7 s",
+    ],
+    [
+      "of a token that cannot take its place",
+      { renewal: { endsAt: 8_500, fault: "bad (4401)" } },
+      true,
+      "refused: bad (4401)",
+      "next one",
+    ],
     ["of this page's own making", { slow: true }, true, "on purpose", "every two seconds"],
     ["of not being there yet", { state: { kind: "connecting" } }, true, "Connecting", ""],
     [
@@ -54,7 +68,7 @@ describe("a trouble", () => {
   ])("%s is told, and what is done about it", (_name, status, online, title, text) => {
     const trouble = troubleOf({ ...well, ...status }, online, 1_000);
     expect(trouble?.title).toContain(title);
-    expect(trouble?.text).toContain(text);
+    expect(`${trouble?.text} ${trouble?.when}`).toContain(text);
   });
 
   it("is none where all is well, also without a network to other places", () => {

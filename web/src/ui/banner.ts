@@ -1,4 +1,5 @@
 import { Code } from "tickcast";
+import { formatAge } from "../format";
 import type { Status } from "../messages";
 import { byId, setData, setHidden, setText } from "./dom";
 
@@ -7,6 +8,8 @@ export interface Trouble {
   tone: "wait" | "bad" | "play";
   title: string;
   text: string;
+  /** What changes by the second: seen, but not read out each time. */
+  when?: string;
   action?: "retry" | "token";
 }
 
@@ -31,11 +34,18 @@ export function troubleOf(status: Status, online: boolean, now: number): Trouble
   if (state.kind === "waiting") {
     const seconds = Math.max(0, Math.ceil((state.until - now) / 1000));
     const [title, text] = reasonOf(state.code, state.why);
-    return { tone: "wait", title, text: `${text} Next attempt in ${seconds} s.`, action: "retry" };
+    return { tone: "wait", title, text, when: `Next attempt in ${seconds} s.`, action: "retry" };
   }
   if (state.kind !== "live") {
     const text = state.kind === "connecting" ? "" : "Showing the node a token.";
     return { tone: "wait", title: "Connecting.", text };
+  }
+  if (status.renewal) {
+    const { endsAt, fault } = status.renewal;
+    const text = "Give the next one and nothing stops; it is kept in this page only.";
+    const when = `It ends in ${formatAge(Math.max(0, (endsAt - now) / 1000))}.`;
+    const title = fault === "" ? "The token is about to end." : `That token was refused: ${fault}.`;
+    return { tone: "wait", title, text, when, action: "token" };
   }
   if (status.noFeed) {
     const text = "It has not heard of any symbol: is a feed running? It is asked again every two seconds.";
@@ -48,7 +58,8 @@ export function troubleOf(status: Status, online: boolean, now: number): Trouble
   if ((status.silentSeconds ?? 0) >= silentSeconds) {
     const text =
       "The link is alive; the market may be closed, or the feed away. Ages show how old each price is.";
-    return { tone: "wait", title: `No price for ${status.silentSeconds} s.`, text };
+    const when = `The last came ${formatAge(status.silentSeconds)} ago.`;
+    return { tone: "wait", title: "No price is coming.", text, when };
   }
   return undefined;
 }
@@ -80,7 +91,7 @@ function sentence(words: string): string {
 
 export class Banner {
   private readonly box = byId("banner");
-  private shown: Trouble["action"];
+  private asked = false;
 
   constructor(retry: () => void, signIn: (token: string) => void) {
     byId("banner-retry").addEventListener("click", retry);
@@ -98,9 +109,11 @@ export class Banner {
     setData(this.box, "tone", trouble.tone);
     setText(byId("banner-title"), trouble.title);
     setText(byId("banner-text"), trouble.text);
+    setText(byId("banner-when"), trouble.when ?? "");
     setHidden(byId("banner-retry"), trouble.action !== "retry");
     setHidden(byId("sign-in"), trouble.action !== "token");
-    if (trouble.action === "token" && this.shown !== "token") byId("token").focus();
-    this.shown = trouble.action;
+    // Nothing else can be done without one; while the old one lasts the reader is left alone.
+    if (trouble.tone === "bad" && trouble.action === "token" && !this.asked) byId("token").focus();
+    this.asked = trouble.tone === "bad" && trouble.action === "token";
   }
 }

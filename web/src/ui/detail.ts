@@ -1,14 +1,19 @@
+import { Code } from "tickcast";
 import {
+  formatAge,
   formatChange,
   formatClock,
   formatCount,
   formatMissing,
   formatPrice,
+  formatRejection,
   formatSize,
+  formatSpread,
   formatVolume,
+  isStale,
 } from "../format";
 import type { Detail, Sale } from "../messages";
-import { byId, find, setData, setText } from "./dom";
+import { byId, find, setData, setHidden, setText } from "./dom";
 
 const linesMax = 40;
 
@@ -27,13 +32,19 @@ export class DetailView {
       "bid-size",
       "ask-size",
       "spread",
+      "mid",
       "balance",
+      "trade-age",
+      "quote-age",
+      "trouble",
     ].map((id) => [id, byId(id)]),
   );
   private readonly bars = {
     bid: find("#depth .bid .bar", HTMLElement),
     ask: find("#depth .ask .bar", HTMLElement),
   };
+  private readonly quote = find("#depth .ladder", HTMLElement);
+  private readonly empty = byId("no-sales");
   private readonly sales = find("#sales", HTMLTableSectionElement);
   private readonly lines: HTMLTableRowElement[] = [];
 
@@ -58,12 +69,26 @@ export class DetailView {
     this.write("bid-size", formatSize(bidSize));
     this.write("ask-size", formatSize(askSize));
     const both = bid && ask ? { bid, ask } : undefined;
-    this.write("spread", both ? price(both.ask - both.bid || undefined).replace("–", "0") : "–");
+    this.write("spread", both ? formatSpread(both.bid, both.ask, row.decimals) : "–");
+    this.write("mid", both ? formatPrice((both.bid + both.ask) / 2, row.decimals + 1) : "–");
     const total = (bidSize ?? 0) + (askSize ?? 0);
     const share = total > 0 ? (bidSize ?? 0) / total : 0.5;
     scale(this.bars.bid, total > 0 ? share : 0);
     scale(this.bars.ask, total > 0 ? 1 - share : 0);
-    this.write("balance", total > 0 ? `${Math.round(share * 100)} % of the size is bid` : "");
+    this.write("balance", total > 0 ? `${Math.round(share * 100)} %` : "–");
+
+    for (const [id, age] of [
+      ["trade-age", row.tradeAge],
+      ["quote-age", row.quoteAge],
+    ] as const) {
+      this.write(id, age === undefined ? "–" : `${formatAge(age)} ago`);
+      setData(this.parts[id]!.parentElement!, "bad", String(isStale(age)));
+    }
+    setData(this.parts["last"]!, "stale", String(isStale(row.tradeAge)));
+    setData(this.quote, "stale", String(isStale(row.quoteAge)));
+    this.write("trouble", row.rejected === undefined ? "" : rejection(row.rejected));
+    setHidden(this.parts["trouble"]!, row.rejected === undefined);
+    setHidden(this.empty, sales.length > 0);
 
     this.paintSales(sales, row.decimals);
   }
@@ -87,6 +112,12 @@ export class DetailView {
   }
 }
 
+function rejection(code: number): string {
+  const again = code === Code.unknownSymbol ? "It is asked for again every ten seconds." : "";
+  const words = formatRejection(code);
+  return `The node does not send this symbol: ${words}. ${again}`;
+}
+
 function scale(bar: HTMLElement, share: number): void {
   const transform = `scaleX(${share.toFixed(2)})`;
   if (bar.style.transform !== transform) bar.style.transform = transform;
@@ -94,18 +125,19 @@ function scale(bar: HTMLElement, share: number): void {
 
 function newLine(): HTMLTableRowElement {
   const tr = document.createElement("tr");
-  for (let i = 0; i < 3; i++) tr.insertCell();
+  for (let i = 0; i < 4; i++) tr.insertCell();
   return tr;
 }
 
 function writeSale(tr: HTMLTableRowElement, sale: Sale, decimals: number): void {
-  const [time, price, size] = tr.cells;
+  const [time, side, price, size] = tr.cells;
   setData(tr, "id", String(sale.id));
   setData(tr, "from", String(sale.from));
   setData(tr, "to", String(sale.to));
   setData(tr, "kind", sale.kind);
   setData(tr, "side", sale.side);
   setText(time!, formatClock(sale.timeMs));
+  setText(side!, sale.kind === "trade" && sale.side !== "unknown" ? sale.side : "");
   if (sale.kind === "gap") {
     setText(price!, formatMissing(sale.count, sale.reason));
     setText(size!, sale.reason);

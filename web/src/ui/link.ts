@@ -4,16 +4,24 @@ import { byId, find, setData, setText } from "./dom";
 
 const noticesMax = 50;
 
-const hops = ["upstream", "network", "screen"] as const;
+const bars = ["upstream", "network", "screen"] as const;
+
+const ways = {
+  upstream: [
+    "Venue to here",
+    "from the event's own time to this page's reading it, less the network: venue, feed, NATS, node, and waiting",
+  ],
+  queue: [
+    "of it, queued",
+    "how long the oldest event waits in the node for this client, as the node last told",
+  ],
+  network: ["Network", "half of the way to the node and back, the best of the last pings"],
+  screen: ["To the screen", "from reading to painting, in this browser"],
+  whole: ["Venue to screen", "the sum of the medians"],
+} as const;
+type Way = keyof typeof ways;
 
 const names = {
-  upstream: [
-    "Venue to node",
-    "from the event's own time to the node's sending: venue, feed, NATS and batching",
-  ],
-  queue: ["Waiting in the node", "how long the oldest event waited for this client, as the node last told"],
-  network: ["Network", "half of the way to the node and back"],
-  screen: ["To the screen", "from reading to painting, in this browser"],
   events: ["Events", "trades, quotes and all else, a second"],
   messages: ["Messages", "WebSocket messages a second"],
   bytes: ["Data", "bytes a second, before decoding"],
@@ -30,9 +38,21 @@ type Name = keyof typeof names;
 /** How good the connection is, and what happened to it. */
 export class LinkView {
   private readonly cells = {} as Record<Name, HTMLElement>;
+  private readonly hops = {} as Record<Way, { median: HTMLElement; p99: HTMLElement }>;
   private readonly log = byId("log");
 
   constructor() {
+    const table = find("#hops", HTMLTableSectionElement);
+    for (const [way, [label, title]] of Object.entries(ways)) {
+      const line = table.insertRow();
+      line.dataset["name"] = way;
+      line.title = title;
+      const head = document.createElement("th");
+      head.scope = "row";
+      head.textContent = label;
+      line.append(head);
+      this.hops[way as Way] = { median: line.insertCell(), p99: line.insertCell() };
+    }
     const list = byId("quality");
     for (const [name, [label, title]] of Object.entries(names)) {
       const pair = document.createElement("div");
@@ -49,14 +69,21 @@ export class LinkView {
 
   paint(q: Quality, screen: Latency | undefined): void {
     const { cells } = this;
-    setText(cells.upstream, spread(q.upstream));
-    setText(cells.queue, formatMs(q.queueMs));
-    setText(cells.network, formatMs(q.network));
-    setText(cells.screen, spread(screen));
+    const network = q.network === undefined ? undefined : { median: q.network, p99: undefined };
+    this.hop("upstream", q.upstream);
+    this.hop("queue", q.queueMs === undefined ? undefined : { median: q.queueMs, p99: undefined });
+    this.hop("network", network);
+    this.hop("screen", screen);
+    const medians = [q.upstream?.median, q.network, screen?.median];
+    const whole = medians.reduce(
+      (sum, ms) => (sum === undefined || ms === undefined ? undefined : sum + ms),
+      0,
+    );
+    this.hop("whole", whole === undefined ? undefined : { median: whole, p99: undefined });
     setText(cells.events, `${formatCount(q.eventsPerSecond)}/s`);
     setText(cells.messages, `${formatCount(q.messagesPerSecond)}/s`);
     setText(cells.bytes, `${formatBytes(q.bytesPerSecond)}/s`);
-    setText(cells.fresh, `${formatCount(q.fresh)} of ${formatCount(q.streams)}`);
+    setText(cells.fresh, `${formatCount(q.fresh)} of ${formatCount(q.priced)}`);
     setText(cells.gaps, formatCount(q.gaps));
     setText(cells.missed, formatMissed(q.missed));
     setText(cells.conflated, formatCount(q.conflated));
@@ -69,13 +96,18 @@ export class LinkView {
     }
 
     const ms = { upstream: q.upstream?.median ?? 0, network: q.network ?? 0, screen: screen?.median ?? 0 };
-    for (const hop of hops) {
+    for (const hop of bars) {
       const part = find(`.path [data-hop=${hop}]`, HTMLElement);
       // A hop too short to see still has its place.
       part.style.flexGrow = String(
         Math.max(0.02, ms[hop] / Math.max(0.001, ms.upstream + ms.network + ms.screen)),
       );
     }
+  }
+
+  private hop(way: Way, ms: { median: number; p99: number | undefined } | undefined): void {
+    setText(this.hops[way].median, formatMs(ms?.median));
+    setText(this.hops[way].p99, ms?.p99 === undefined ? "" : formatMs(ms.p99));
   }
 
   /** Adds what happened, the newest first. */
@@ -90,8 +122,4 @@ export class LinkView {
     }
     while (this.log.children.length > noticesMax) this.log.lastElementChild?.remove();
   }
-}
-
-function spread(latency: Latency | undefined): string {
-  return latency ? `${formatMs(latency.median)}, p99 ${formatMs(latency.p99)}` : "–";
 }

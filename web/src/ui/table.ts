@@ -1,4 +1,12 @@
-import { formatAge, formatChange, formatMissed, formatPrice, formatRejection, formatVolume } from "../format";
+import {
+  formatAge,
+  formatChange,
+  formatMissed,
+  formatPrice,
+  formatRejection,
+  formatVolume,
+  isStale,
+} from "../format";
 import type { Frame, RowView, SortKey } from "../messages";
 import { byId, find, setAttribute, setData, setText } from "./dom";
 
@@ -9,8 +17,6 @@ type Field = (typeof fields)[number];
 const overscan = 8;
 // A flash that fades would have the browser paint every row in every frame of it.
 const flashMs = 300;
-// After so long without news a price is told to be old.
-const staleSeconds = 10;
 
 interface Line {
   tr: HTMLTableRowElement;
@@ -48,7 +54,7 @@ export class Table {
   constructor(private readonly owner: TableOwner) {
     this.scroll.addEventListener("scroll", () => owner.viewChanged(), { passive: true });
     new ResizeObserver(() => this.measure()).observe(this.scroll);
-    this.scroll.addEventListener("keydown", (key) => this.key(key));
+    this.grid.addEventListener("keydown", (key) => this.key(key));
     this.body.addEventListener("click", (click) => this.click(click.target as Element));
     for (const head of this.grid.querySelectorAll<HTMLElement>("th[data-sort]")) {
       head.addEventListener("click", () => this.sortBy(head.dataset["sort"] as SortKey));
@@ -102,7 +108,7 @@ export class Table {
     line.moves = row.moves;
     const selected = row.symbol === this.selected;
     setAttribute(tr, "aria-selected", String(selected));
-    if (selected) setAttribute(this.scroll, "aria-activedescendant", tr.id);
+    if (selected) setAttribute(this.grid, "aria-activedescendant", tr.id);
     setAttribute(tr, "aria-rowindex", String(index + 2));
     setAttribute(line.star, "aria-pressed", String(row.starred));
     setAttribute(line.star, "aria-label", `Star ${row.symbol}`);
@@ -115,13 +121,15 @@ export class Table {
     setAttribute(line.note, "title", row.missed > 0 ? `${formatMissed(row.missed)} trades missed` : "");
     const change = formatChange(row.change);
     setData(tr, "moved", change.startsWith("+") ? "up" : change.startsWith("-") ? "down" : "flat");
-    setData(tr, "stale", String((row.ageSeconds ?? 0) >= staleSeconds));
+    setData(tr, "stale", String(isStale(row.tradeAge)));
+    setData(tr, "staleQuote", String(isStale(row.quoteAge)));
     setCell(cells.last, row.last, formatPrice(row.last, row.decimals));
     setCell(cells.change, row.change, change);
     setCell(cells.bid, row.bid, formatPrice(row.bid, row.decimals));
     setCell(cells.ask, row.ask, formatPrice(row.ask, row.decimals));
     setCell(cells.volume, row.volume, formatVolume(row.volume));
-    setCell(cells.age, row.ageSeconds, formatAge(row.ageSeconds));
+    const age = row.tradeAge ?? row.quoteAge;
+    setCell(cells.age, age, formatAge(age));
   }
 
   private addLine(): void {
