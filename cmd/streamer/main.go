@@ -132,7 +132,7 @@ func serve(ctx context.Context, o *opts, keeper *certs.Keeper, demo feed.Source,
 		})
 	}
 	publicServer := newServer(o, publicMux(node), log)
-	publicServer.ConnState = node.ConnState
+	node.Attach(publicServer)
 	adminServer := newServer(o, adminMux(node, keeper, tracer, o.Pprof || isLoopback(admin.Addr()), log), log)
 	part(func() error { return node.Run(alive) })
 	part(func() error { return publicServer.Serve(early) })

@@ -66,6 +66,7 @@ type opts struct {
 	HeaderTimeout            time.Duration `default:"10s" help:"How long a request's header may take to arrive."`
 	MaxHeaderBytes           options.Bytes `default:"16KiB" help:"The largest header of a request."`
 	TrustedProxies           []string      `help:"Addresses or networks of proxies whose word on the client's address counts." placeholder:"CIDR"`
+	ProxyProtocol            bool          `help:"Trusted proxies begin each connection with a PROXY header, version 1 or 2; one without it is refused."`
 	DelayBytes               options.Bytes `default:"256MiB" help:"What may be held back for the holders of delayed tokens, for each delay; the oldest is lost beyond it."`
 	Pprof                    bool          `help:"Show /debug/pprof on an --admin-addr that is not loopback, too."`
 
@@ -111,6 +112,7 @@ func (o *opts) Validate() error {
 	bad(o.MaxHTTPConnections < 1, "--max-http-connections %d is below 1", o.MaxHTTPConnections)
 	_, err := o.trustedProxies()
 	bad(err != nil, "--trusted-proxies: %w", err)
+	bad(o.ProxyProtocol && len(o.TrustedProxies) == 0, "--proxy-protocol goes with --trusted-proxies")
 	for option, n := range map[string]int{"handshakes-per-second": o.HandshakesPerSecond, "requests-per-second": o.RequestsPerSecond} {
 		bad(n < 1, "--%s %d is below 1", option, n)
 	}
@@ -149,6 +151,10 @@ func (o *opts) listenConfig(keeper *certs.Keeper, log *zap.Logger) eventloop.Lis
 	}
 	if keeper != nil {
 		c.TLS = keeper.Config()
+	}
+	if o.ProxyProtocol {
+		proxies, _ := o.trustedProxies() // Validate reports its error
+		c.FromProxy = func(a netip.Addr) bool { return stream.Trusts(proxies, a) }
 	}
 	return c
 }

@@ -10,19 +10,25 @@ import (
 
 // Detach takes the socket out of a *net.TCPConn, or a *tls.Conn from a Listener, and out of
 // the Go runtime's poller. It becomes non-blocking and the caller's, to be given to Adopt; what
-// crypto/tls has read but not given out goes with it. c is closed and must not be in use by
+// was read of it but not given out goes with it. c is closed and must not be in use by
 // another goroutine; ask for its addresses before. On an error c is as it was.
 func Detach(c net.Conn) (a Adopted, err error) {
-	socket := Socket(c)
+	socket, under := Socket(c), beneath(c)
 	if socket == nil {
 		return Adopted{}, fmt.Errorf("eventloop: cannot detach a %T", c)
 	}
 	if a.Fd, err = detach(socket); err != nil {
 		return Adopted{}, err
 	}
+	var unread []byte
+	if b, ok := under.(interface{ unread() []byte }); ok {
+		unread = b.unread()
+	}
 	if over, ok := c.(*tls.Conn); ok {
 		a.tls = over.NetConn().(*pipe)
-		a.tls.Conn = nil
+		a.tls.Conn, a.tls.in = nil, unread
+	} else {
+		a.Rest = unread
 	}
 	return a, nil
 }

@@ -6,23 +6,21 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// saidMax is how much is read of what a peer says first. It is no more than net/http reads at
-// once, so that nothing of it is left in a connection that net/http gives up.
-const saidMax = 4 << 10
-
 // Early returns a listener that shows take what each peer says first, before it costs a
 // net.Conn. If take reports true the socket is its own, non-blocking, to be given to Adopt;
-// otherwise Accept returns the connection as if nothing had been read. said is the listener's
+// otherwise Accept returns the connection as if nothing had been read. client is who a proxy says
+// that it speaks for, if it does; its PROXY header is no part of said, which is the listener's
 // again on return. The kernel keeps a peer that says nothing for about a second; take does not
 // see it then. take must not block, and l must have no TLS. Close what Early returns: it closes l.
 //
 // Connections have the send buffer and the low-water mark of c from the start: see Adopted.Sized.
-func (l *Listener) Early(c Config, take func(fd int, peer netip.AddrPort, said []byte) bool) (net.Listener, error) {
+func (l *Listener) Early(c Config, take func(fd int, peer, client netip.AddrPort, said []byte) bool) (net.Listener, error) {
 	raw, err := l.SyscallConn()
 	if err != nil {
 		return nil, err
@@ -69,7 +67,7 @@ type early struct {
 	*Listener
 	file *os.File // a second descriptor: net gives no way to wait for its own
 	raw  syscall.RawConn
-	take func(fd int, peer netip.AddrPort, said []byte) bool
+	take func(fd int, peer, client netip.AddrPort, said []byte) bool
 	buf  [saidMax]byte
 }
 
@@ -121,7 +119,7 @@ func (e *early) meet(fd int, from netip.AddrPort) net.Conn {
 	case err != nil, n == 0:
 		_ = unix.Close(fd)
 		return nil
-	case e.take(fd, from, e.buf[:n]):
+	case e.offer(fd, from, e.buf[:n]):
 		return nil
 	}
 	f := os.NewFile(uintptr(fd), "connection")
@@ -130,28 +128,28 @@ func (e *early) meet(fd int, from netip.AddrPort) net.Conn {
 	if err != nil {
 		return nil // there is none left in spite of the reserve
 	}
-	if n == 0 {
-		return c
+	if n > 0 {
+		c = &begun{Conn: c, said: bytes.Clone(e.buf[:n])}
 	}
-	return &begun{Conn: c, said: bytes.Clone(e.buf[:n])}
+	return e.dressed(c)
 }
 
-// A begun connection has said something before it became a net.Conn.
-type begun struct {
-	net.Conn
-	said []byte
-}
-
-func (b *begun) Read(p []byte) (int, error) {
-	if len(b.said) == 0 {
-		return b.Conn.Read(p)
+// offer reports whether the connection was taken.
+func (e *early) offer(fd int, peer netip.AddrPort, said []byte) bool {
+	if !e.fromProxy(peer.Addr()) {
+		return e.take(fd, peer, netip.AddrPort{}, said)
 	}
-	n := copy(p, b.said)
-	b.said = b.said[n:]
-	return n, nil
+	client, behind, err := readProxy(bytes.NewReader(said))
+	return err == nil && e.take(fd, peer, client, behind)
 }
 
-// CloseWrite has net/http end an answer without a reset.
-func (b *begun) CloseWrite() error { return b.Conn.(*net.TCPConn).CloseWrite() }
-
-func (b *begun) socket() *net.TCPConn { return b.Conn.(*net.TCPConn) }
+// zone names the interface of a link-local address, as package net does.
+func zone(index uint32) string {
+	if index == 0 {
+		return ""
+	}
+	if i, err := net.InterfaceByIndex(int(index)); err == nil {
+		return i.Name
+	}
+	return strconv.FormatUint(uint64(index), 10)
+}

@@ -13,7 +13,7 @@ import (
 // takingX takes what begins with x, and answers it by the peer's address and what was said.
 func takingX(t *testing.T) net.Listener {
 	t.Helper()
-	ln, err := listen(t, ListenConfig{}).Early(Config{}, func(fd int, peer netip.AddrPort, said []byte) bool {
+	ln, err := listen(t, ListenConfig{}).Early(Config{}, func(fd int, peer, _ netip.AddrPort, said []byte) bool {
 		if said[0] != 'x' {
 			return false
 		}

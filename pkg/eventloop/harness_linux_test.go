@@ -144,7 +144,7 @@ func tcpPair(t testing.TB) (client, server *net.TCPConn) {
 // secured is what a Listener makes of an accepted connection.
 func secured(server *net.TCPConn) *tls.Conn {
 	ln := Listener{cfg: ListenConfig{TLS: testTLS()}, places: make(places, 1)}
-	return ln.secured(server).(*tls.Conn)
+	return ln.dressed(server).(*tls.Conn)
 }
 
 // A peer is the client's end in a test.

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
 	"runtime"
 	"sync"
 	"syscall"
@@ -19,6 +20,10 @@ type ListenConfig struct {
 	// leaves them plain. It should offer http/1.1 alone (NextProtos), and have
 	// DynamicRecordSizingDisabled: batches leave in one write, and small records save nothing.
 	TLS *tls.Config
+	// FromProxy says which peers are proxies that begin each connection with a PROXY header,
+	// under TLS in front of the handshake; without one nothing more is read of theirs. Others
+	// may send none. See Client. nil is no peer.
+	FromProxy func(netip.Addr) bool
 	// VanishAfter ends a connection whose peer has acknowledged nothing for so long while
 	// something was sent, or has let nothing be sent: TCP_USER_TIMEOUT. 0 leaves it to the
 	// system, which takes some 15 minutes. Linux only.
@@ -83,7 +88,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.secured(c), nil
+	return l.dressed(c), nil
 }
 
 // spare calls accept, which returns the new connection's descriptor, as soon as there are some
@@ -112,7 +117,15 @@ func (l *Listener) spare(accept func() (fd int, err error)) error {
 	}
 }
 
-func (l *Listener) secured(c *net.TCPConn) net.Conn {
+func (l *Listener) fromProxy(peer netip.Addr) bool {
+	return l.cfg.FromProxy != nil && l.cfg.FromProxy(peer)
+}
+
+// dressed puts on an accepted connection what stands between it and its reader.
+func (l *Listener) dressed(c net.Conn) net.Conn {
+	if peer, ok := c.RemoteAddr().(*net.TCPAddr); ok && l.fromProxy(peer.AddrPort().Addr().Unmap()) {
+		c = &proxied{begun: begun{Conn: c}}
+	}
 	if l.cfg.TLS == nil {
 		return c
 	}
@@ -124,11 +137,7 @@ func (l *Listener) secured(c *net.TCPConn) net.Conn {
 // Socket returns the socket of a *net.TCPConn, or of a *tls.Conn from a Listener; nil for
 // anything else, and for what was detached.
 func Socket(c net.Conn) *net.TCPConn {
-	if over, ok := c.(*tls.Conn); ok {
-		if p, ok := over.NetConn().(*pipe); ok {
-			c = p.Conn
-		}
-	}
+	c = beneath(c)
 	if b, ok := c.(interface{ socket() *net.TCPConn }); ok {
 		return b.socket()
 	}

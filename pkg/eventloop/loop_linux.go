@@ -291,8 +291,9 @@ func (l *Loop) open(a *Adopted) {
 		c.consume(a.Rest)
 	}
 	if c.tls != nil && c.state == stateOpen {
-		// Records that came with the handshake are in the tls.Conn: epoll knows nothing of them.
-		c.decrypt(nil)
+		// Records that came with the handshake are in the tls.Conn or its pipe: epoll knows
+		// nothing of them.
+		c.decrypt(c.tls.in)
 	}
 }
 

@@ -52,7 +52,7 @@ func accept4(ln int) (fd int, from netip.AddrPort, err error) {
 	case unix.AF_INET:
 		from = netip.AddrPortFrom(netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(&sa)).Addr), port)
 	case unix.AF_INET6:
-		from = netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), port)
+		from = netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap().WithZone(zone(sa.Scope_id)), port)
 	}
 	return int(n), from, nil
 }

@@ -48,8 +48,7 @@ type Config struct {
 	// one /64) and of one token's subject. 0 sets no bound.
 	PerAddress, PerToken int
 	// MaxHTTPConnections bounds the connections that are no WebSocket, or not yet; further
-	// ones are closed at once. It takes effect where Node.ConnState is the server's. 0 means
-	// 5,000.
+	// ones are closed at once. It takes effect by Node.Attach. 0 means 5,000.
 	MaxHTTPConnections int
 	// HandshakesPerSecond is the rate beyond which upgrades and requests of pages wait, and
 	// get 503 when that would take over two seconds. 0 means 2,000.

@@ -43,12 +43,15 @@ func newEarly(n *Node, e *epollEngine) *early {
 }
 
 // take reports false, and has changed nothing, for what net/http is to answer.
-func (d *early) take(fd int, peer netip.AddrPort, said []byte) bool {
+func (d *early) take(fd int, peer, client netip.AddrPort, said []byte) bool {
 	r, rest := d.request(said)
-	if r == nil || d.n.handshakes.Tokens() < 1 { // a turn taken and given back would be lost in part
+	if r == nil {
 		return false
 	}
 	r.RemoteAddr = peer.String()
+	if client.IsValid() {
+		r = r.WithContext(withClient(d.over, func() netip.Addr { return client.Addr() }))
+	}
 	session, no := d.n.letIn(r)
 	if no != nil {
 		return false

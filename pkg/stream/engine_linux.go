@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/klauspost/compress/flate"
@@ -91,7 +90,7 @@ func (e *epollEngine) serve(conn net.Conn, buffered []byte, r *http.Request, s *
 		s.leave()
 		return
 	}
-	a.Answer, a.Rest = answer, buffered
+	a.Answer, a.Rest = answer, append(buffered, a.Rest...)
 	e.adopt(a, s)
 }
 
@@ -210,11 +209,8 @@ func (w *loopWire) Close(code int, reason string) { w.conn().Close(code, reason)
 
 // kernelViewOf asks for a connection that gws reads and writes.
 func kernelViewOf(conn net.Conn) (v kernelView) {
-	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		conn = t.NetConn() // below TLS
-	}
-	if sc, ok := conn.(syscall.Conn); ok {
-		if raw, err := sc.SyscallConn(); err == nil {
+	if socket := eventloop.Socket(conn); socket != nil {
+		if raw, err := socket.SyscallConn(); err == nil {
 			_ = raw.Control(func(fd uintptr) { v = kernelView(eventloop.InfoOf(int(fd))) })
 		}
 	}

@@ -106,6 +106,11 @@ func newRig(t *testing.T, cfg stream.Config) *rig {
 
 func newRigOn(t *testing.T, b *bus.Bus, cfg stream.Config) *rig {
 	t.Helper()
+	return newRigListening(t, b, cfg, eventloop.ListenConfig{})
+}
+
+func newRigListening(t *testing.T, b *bus.Bus, cfg stream.Config, listen eventloop.ListenConfig) *rig {
+	t.Helper()
 	if cfg.Engine == "" {
 		cfg.Engine = engine
 	}
@@ -120,7 +125,7 @@ func newRigOn(t *testing.T, b *bus.Bus, cfg stream.Config) *rig {
 	mux := http.NewServeMux()
 	r.node.Register(mux)
 	r.node.RegisterAdmin(mux)
-	scheme, listen := "ws://", eventloop.ListenConfig{}
+	scheme := "ws://"
 	if secure {
 		scheme, listen.TLS = "wss://", serverTLS(t)
 	}
@@ -129,6 +134,7 @@ func newRigOn(t *testing.T, b *bus.Bus, cfg stream.Config) *rig {
 		t.Fatal(err)
 	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: patience, MaxHeaderBytes: 16 << 10, ErrorLog: log.New(io.Discard, "", 0)}
+	r.node.Attach(server)
 	early, err := r.node.Early(ln)
 	if err != nil {
 		t.Fatal(err)

@@ -98,17 +98,20 @@ func discount[K comparable](counts map[K]int, k K) {
 	}
 }
 
-// clientAddress is where the request comes from: the peer, or what a proxy that is trusted
-// says of it in X-Forwarded-For. Of that list only the part that trusted proxies wrote counts,
-// which is read from its end.
+// clientAddress is where the request comes from: the peer, or what a proxy that is trusted says
+// of it, in a PROXY header and then in X-Forwarded-For. Of that list only the part that trusted
+// proxies wrote counts, which is read from its end.
 func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{} // a listener without addresses
 	}
 	at := peer.Addr().Unmap()
+	if client, ok := r.Context().Value(clientKey{}).(func() netip.Addr); ok && client().IsValid() {
+		at = client()
+	}
 	hops := tokens(r.Header, "X-Forwarded-For")
-	for i := len(hops) - 1; i >= 0 && trusts(trusted, at); i-- {
+	for i := len(hops) - 1; i >= 0 && Trusts(trusted, at); i-- {
 		hop, err := parseHop(hops[i])
 		if err != nil {
 			break
@@ -127,7 +130,17 @@ func parseHop(s string) (netip.Addr, error) {
 	return a.Unmap().WithZone(""), err
 }
 
-func trusts(prefixes []netip.Prefix, a netip.Addr) bool {
+// clientKey is under what a request's context has the client of a PROXY header.
+type clientKey struct{}
+
+// withClient lets clientAddress ask client, which may not know, once the request was read.
+func withClient(ctx context.Context, client func() netip.Addr) context.Context {
+	return context.WithValue(ctx, clientKey{}, client)
+}
+
+// Trusts says whether the address, with a zone or without, is in one of the networks.
+func Trusts(prefixes []netip.Prefix, a netip.Addr) bool {
+	a = a.WithZone("") // a prefix holds no address with one
 	for _, p := range prefixes {
 		if p.Contains(a) {
 			return true
@@ -152,12 +165,12 @@ const handshakeWaitMax = 2 * time.Second
 // awaitTurn spreads handshakes by the limiter: a storm of them waits, and what would wait too
 // long is refused. It reports whether the turn has come.
 func awaitTurn(ctx context.Context, l *rate.Limiter) bool {
-	turn := l.Reserve()
-	if d := turn.Delay(); d > handshakeWaitMax || d > 0 && !sleep(ctx, d) {
-		turn.Cancel()
-		return false
+	if l.Allow() {
+		return true
 	}
-	return true
+	ctx, end := context.WithTimeout(ctx, handshakeWaitMax)
+	defer end()
+	return l.Wait(ctx) == nil // takes nothing where the time would not do
 }
 
 // A pace allows so many things a second, and some more at once. (A rate.Limiter would take ten

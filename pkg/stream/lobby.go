@@ -1,14 +1,18 @@
 package stream
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
 	"sync"
+
+	"github.com/tickcast/tickcast/pkg/eventloop"
 )
 
 // A lobby holds the connections that net/http has: those whose handshake is under way, however
 // slowly, and those of the pages. Each costs a goroutine and buffers, so their number is bounded.
+// Upgrades that are taken before net/http never wait, and count as sessions from the start.
 type lobby struct {
 	most, perAddress int // perAddress 0 = any number
 
@@ -24,14 +28,22 @@ func newLobby(cfg *Config) *lobby {
 	}
 }
 
-// ConnState is for http.Server.ConnState of the server that has the node's public paths. It
-// closes connections that are too many before anything is read from them.
-func (n *Node) ConnState(c net.Conn, state http.ConnState) {
+// Attach has the server, of the node's public paths, tell the node of its connections: those that
+// are too many are closed before anything is read from them, and proxies that Listener.FromProxy
+// knows are asked for whom they speak.
+func (n *Node) Attach(s *http.Server) {
+	s.ConnState = n.connState
+	s.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return withClient(ctx, func() netip.Addr { client, _ := eventloop.Client(c); return client.Addr() })
+	}
+}
+
+func (n *Node) connState(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		peer, _ := netip.ParseAddrPort(c.RemoteAddr().String())
 		address := peer.Addr().Unmap()
-		if !n.lobby.enter(c, network(address), trusts(n.cfg.TrustedProxies, address)) {
+		if !n.lobby.enter(c, network(address), Trusts(n.cfg.TrustedProxies, address)) {
 			n.refused.Add(1)
 			_ = c.Close()
 		}
