@@ -65,7 +65,7 @@ func newRig(t *testing.T, source feed.Source, cfg stream.Config, start func(*htt
 	if err := b.Ready(ready); err != nil {
 		t.Fatal(err)
 	}
-	cfg.Log = zap.NewNop()
+	cfg.Log, cfg.PageRequestsPerSecond = zap.NewNop(), 1_000_000 // tests look at pages all the time
 	n, err := stream.New(cfg, uplink.Uplink{Bus: b})
 	if err != nil {
 		t.Fatal(err)

@@ -63,6 +63,7 @@ type opts struct {
 	MaxHTTPConnections       int           `name:"max-http-connections" default:"5000" help:"Connections that are no WebSocket, or not yet; further ones are closed at once."`
 	HandshakesPerSecond      int           `default:"2000" help:"Upgrades and requests of pages beyond this rate wait, and get 503 if that would take over 2s."`
 	RequestsPerSecond        int           `default:"100" help:"Requests of one connection; five seconds' worth may come at once."`
+	PageRequestsPerSecond    int           `default:"100" help:"Requests of one client address for /v1/symbols and /v1/snapshot; five seconds' worth may come at once."`
 	HeaderTimeout            time.Duration `default:"10s" help:"How long a request's header may take to arrive."`
 	MaxHeaderBytes           options.Bytes `default:"16KiB" help:"The largest header of a request."`
 	TrustedProxies           []string      `help:"Addresses or networks of proxies whose word on the client's address counts." placeholder:"CIDR"`
@@ -206,7 +207,7 @@ func (o *opts) nodeConfig() stream.Config {
 		MaxConnections: o.MaxConnections, MaxSymbols: o.MaxSymbols,
 		AuthTimeout: o.AuthTimeout, PerAddress: o.MaxConnectionsPerAddress, PerToken: o.MaxConnectionsPerToken,
 		MaxHTTPConnections: o.MaxHTTPConnections, HandshakesPerSecond: o.HandshakesPerSecond,
-		RequestsPerSecond: o.RequestsPerSecond, TrustedProxies: proxies, DelayBytes: int(o.DelayBytes),
+		RequestsPerSecond: o.RequestsPerSecond, PageRequestsPerSecond: o.PageRequestsPerSecond, TrustedProxies: proxies, DelayBytes: int(o.DelayBytes),
 		AllowedOrigins: o.AllowedOrigins, NoCompression: !o.Compression,
 	}
 }

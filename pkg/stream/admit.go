@@ -13,7 +13,7 @@ import (
 func (n *Node) admit(r *http.Request, address netip.Addr) (*seat, *rights, *refusal) {
 	seat, ok := n.seats.take(network(address))
 	if !ok {
-		return nil, nil, tooMany("too many connections from this address")
+		return nil, nil, tooMany("too many connections from this address", 5)
 	}
 	no := busy("too many handshakes", 2)
 	var g *auth.Grant
@@ -21,7 +21,7 @@ func (n *Node) admit(r *http.Request, address netip.Addr) (*seat, *rights, *refu
 		g, no = n.authorize(r)
 	}
 	if g != nil && no == nil && !seat.give(g.Holder, g.MaxConnections) {
-		no = tooMany("too many connections for this token")
+		no = tooMany("too many connections for this token", 5)
 	}
 	if no != nil {
 		seat.leave()
@@ -37,8 +37,8 @@ func busy(reason string, retryS int) *refusal {
 	return &refusal{status: http.StatusServiceUnavailable, reason: reason, header: http.Header{"Retry-After": {strconv.Itoa(retryS)}}}
 }
 
-func tooMany(reason string) *refusal {
-	return &refusal{status: http.StatusTooManyRequests, reason: reason, header: http.Header{"Retry-After": {"5"}}}
+func tooMany(reason string, retryS int) *refusal {
+	return &refusal{status: http.StatusTooManyRequests, reason: reason, header: http.Header{"Retry-After": {strconv.Itoa(retryS)}}}
 }
 
 // remoteName is the peer, and the client that it speaks for where that is another.

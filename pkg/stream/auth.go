@@ -171,6 +171,7 @@ func (s *session) openRights() {
 	switch {
 	case r == nil:
 	case r.grant == nil:
+		s.sh.counts.unproven.Add(1)
 		r.authBy = s.sh.now + int64(r.gate.timeout)
 		s.sh.timers.sooner(s, r.authBy)
 	default:
@@ -194,6 +195,9 @@ func (s *session) adopt(g *auth.Grant) error {
 	}
 	s.view = v
 	r := s.rights
+	if r.unproven() {
+		s.sh.counts.unproven.Add(-1)
+	}
 	r.grant, r.authBy = g, 0
 	r.endsAt = 0
 	if !g.Expires.IsZero() {

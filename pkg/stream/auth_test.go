@@ -263,6 +263,19 @@ func TestRequestsBehindAnAuth(t *testing.T) {
 	}
 }
 
+func TestUnauthenticatedSessionsAreCounted(t *testing.T) {
+	g := newGuardedRig(t, stream.Config{})
+	one, two := g.dial(codec.JSON), g.dial(codec.JSON)
+	g.enter(token(t, `{}`)) // counts nowhere
+	g.expect(map[string]float64{"connections": 3, "unauthenticated_connections": 2})
+	one.authenticate("nonsense")
+	one.mustAuthenticate(token(t, `{}`))
+	one.mustAuthenticate(token(t, `{}`))
+	g.expect(map[string]float64{"unauthenticated_connections": 1})
+	_ = two.ws.NetConn().Close()
+	g.expect(map[string]float64{"connections": 2, "unauthenticated_connections": 0})
+}
+
 func TestAuthTimeout(t *testing.T) {
 	g := newGuardedRig(t, stream.Config{AuthTimeout: 100 * time.Millisecond})
 	c := g.dial(codec.JSON)

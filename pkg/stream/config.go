@@ -56,6 +56,9 @@ type Config struct {
 	// RequestsPerSecond is what a connection may ask for; five seconds' worth may come at
 	// once. Further ones are refused, and who has as many refused is closed. 0 means 100.
 	RequestsPerSecond int
+	// PageRequestsPerSecond is how often one address may ask for symbols and snapshots; five
+	// seconds' worth may come at once. Further requests get 429. 0 means 100.
+	PageRequestsPerSecond int
 	// DelayBytes bounds what is held back for the holders of delayed tokens, of one delay. The
 	// oldest beyond it are lost, and seen as a gap. 0 means 256 MiB.
 	DelayBytes int
@@ -149,6 +152,9 @@ func (c Config) withDefaults() Config {
 	if c.RequestsPerSecond == 0 {
 		c.RequestsPerSecond = 100
 	}
+	if c.PageRequestsPerSecond == 0 {
+		c.PageRequestsPerSecond = 100
+	}
 	if c.Shards == 0 {
 		c.Shards = min(runtime.GOMAXPROCS(0), shardsMax)
 	}
@@ -187,6 +193,7 @@ func (c Config) Validate() error {
 	bad(c.DelayBytes < 0, "delay-bytes %d: not below 0", c.DelayBytes)
 	bad(c.HandshakesPerSecond < 0, "handshakes-per-second %d: not below 0", c.HandshakesPerSecond)
 	bad(c.RequestsPerSecond < 0 || c.RequestsPerSecond > 1e9, "requests-per-second %d: 0 to 1e9", c.RequestsPerSecond)
+	bad(c.PageRequestsPerSecond < 0 || c.PageRequestsPerSecond > 1e9, "page-requests-per-second %d: 0 to 1e9", c.PageRequestsPerSecond)
 	bad(c.Shards < 0 || c.Shards > shardsMax, "shards %d: 0 to %d", c.Shards, shardsMax)
 	bad(c.Engine != "" && !slices.Contains(Engines(), c.Engine), "engine %q: this system has %s", c.Engine, strings.Join(Engines(), ", "))
 	if c.Policies != nil {

@@ -30,6 +30,7 @@ type shardCounts struct {
 	conflated, dropped, aggregated atomic.Int64
 	subscriptions, evicted         atomic.Int64
 	ladenBytes, slow               atomic.Int64 // kept by relieve
+	unproven                       atomic.Int64 // sessions whose token has yet to come
 	gaps                           [len(gapCounts{})]atomic.Int64
 	closes                         [len(closeCodes) + 1]atomic.Int64
 	batchEvents, turn, delivery    histogram

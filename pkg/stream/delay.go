@@ -31,6 +31,7 @@ type delayed struct {
 	line  []held         // by due
 	lined map[string]int // by subject: entries in the line
 	bytes int
+	lost  int // messages that there was no room for
 	wake  chan struct{}
 }
 
@@ -127,6 +128,7 @@ func (d *delayed) put(h held) {
 	for d.bytes += h.bytes(); d.bytes > d.most; d.line = d.line[1:] {
 		d.left(&d.line[0])
 		d.line[0] = held{}
+		d.lost++
 	}
 	if i == 0 {
 		select {

@@ -3,6 +3,7 @@ package stream_test
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -137,6 +138,37 @@ func TestPagesKeepToTheToken(t *testing.T) {
 				t.Errorf("%d %s\nwant %d %s", status, body, tt.status, tt.want)
 			}
 		})
+	}
+}
+
+// An address that asks for pages without end is told to wait, and nobody else is.
+func TestPagesOfAnAddress(t *testing.T) {
+	r := newRig(t, stream.Config{PageRequestsPerSecond: 1, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
+	ask := func(path, client string) *http.Response {
+		req, err := http.NewRequest(http.MethodGet, "http"+strings.TrimPrefix(r.url, "ws")+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Forwarded-For", client)
+		resp, err := pages.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		return resp
+	}
+	for _, path := range []string{"/v1/symbols", "/v1/snapshot?symbols=A"} {
+		r.await("a refusal", func() bool {
+			resp := ask(path, "192.0.2.1")
+			return resp.StatusCode == http.StatusTooManyRequests && resp.Header.Get("Retry-After") == "1"
+		})
+	}
+	if got := ask("/v1/symbols", "192.0.2.2").StatusCode; got != http.StatusOK {
+		t.Errorf("another client: %d", got)
+	}
+	r.dial(codec.JSON).quiet("the stream has bounds of its own")
+	if counter(t, r, "tickcast_page_requests_refused_total") < 2 {
+		t.Error("refusals are not counted")
 	}
 }
 

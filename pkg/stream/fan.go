@@ -61,6 +61,17 @@ func (f *fan) each(do func(*delayed)) {
 	}
 }
 
+// held is what waits in all lines, and how many messages they had no room for.
+func (f *fan) held() (bytes, lost int) {
+	f.each(func(d *delayed) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		bytes += d.bytes
+		lost += d.lost
+	})
+	return bytes, lost
+}
+
 // channelOf is the subject's channel; what is no subject of ours gets one that nobody wants.
 // Run's goroutine alone asks.
 func (f *fan) channelOf(subject string) market.Channel {

@@ -1,22 +1,20 @@
 package stream
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/tickcast/tickcast/pkg/auth"
+)
 
 // guarded puts in front of a page what the stream has in front of an upgrade: its turn, the
-// token, and which origins' scripts may read the answer.
+// token, which origins' scripts may read the answer, and how often an address may ask.
 func (n *Node) guarded(serve func(http.ResponseWriter, *http.Request, *rights)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		n.shareWith(w, r)
-		if !awaitTurn(r.Context(), n.handshakes) {
-			busy("too many requests", 2).write(w)
-			return
-		}
-		g, no := n.authorize(r)
-		if n.gate != nil && g == nil && no == nil {
-			no = unauthorized("a token is required", "Bearer")
-		}
+		g, no := n.admitToPage(r)
 		switch {
 		case no != nil:
+			n.pagesRefused.Add(1)
 			no.write(w)
 		case g == nil:
 			serve(w, r, nil)
@@ -24,6 +22,20 @@ func (n *Node) guarded(serve func(http.ResponseWriter, *http.Request, *rights)) 
 			serve(w, r, &rights{gate: n.gate, grant: g})
 		}
 	}
+}
+
+func (n *Node) admitToPage(r *http.Request) (*auth.Grant, *refusal) {
+	if !n.pages.take(n.clock.now(), network(clientAddress(r, n.cfg.TrustedProxies))) {
+		return nil, tooMany("too many requests from this address", 1)
+	}
+	if !awaitTurn(r.Context(), n.handshakes) {
+		return nil, busy("too many requests", 2)
+	}
+	g, no := n.authorize(r)
+	if n.gate != nil && g == nil && no == nil {
+		no = unauthorized("a token is required", "Bearer")
+	}
+	return g, no
 }
 
 // preflight answers a browser that asks before it sends a token to another origin.

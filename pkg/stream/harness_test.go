@@ -114,6 +114,9 @@ func newRigListening(t *testing.T, b *bus.Bus, cfg stream.Config, listen eventlo
 	if cfg.Engine == "" {
 		cfg.Engine = engine
 	}
+	if cfg.PageRequestsPerSecond == 0 {
+		cfg.PageRequestsPerSecond = 1_000_000 // tests look at pages all the time
+	}
 	if cfg.Log == nil {
 		cfg.Log = zaptest.NewLogger(t)
 	}

@@ -65,6 +65,12 @@ func (l *lobby) enter(c net.Conn, address netip.Prefix, proxy bool) bool {
 	return true
 }
 
+func (l *lobby) size() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.in)
+}
+
 func (l *lobby) leave(c net.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

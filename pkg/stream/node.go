@@ -31,9 +31,12 @@ type Node struct {
 	doors    doors
 	refused  atomic.Int64 // upgrade requests answered by HTTP
 
+	pagesRefused atomic.Int64
+
 	gate       *gate // nil: no token is asked for
 	seats      *seats
 	handshakes *rate.Limiter
+	pages      *paces
 
 	ctx     context.Context // of what begins while the node runs, and ends with it
 	end     context.CancelFunc
@@ -67,6 +70,7 @@ func New(cfg Config, up Upstream) (*Node, error) {
 	n.log = n.cfg.Log
 	n.seats = newSeats(&n.cfg)
 	n.lobby = newLobby(&n.cfg)
+	n.pages = newPaces(n.cfg.PageRequestsPerSecond)
 	n.handshakes = rate.NewLimiter(rate.Limit(n.cfg.HandshakesPerSecond), n.cfg.HandshakesPerSecond)
 	n.ctx, n.end = context.WithCancel(context.Background())
 	n.gate = n.newGate()

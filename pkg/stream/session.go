@@ -154,6 +154,9 @@ func (s *session) gone(code int) {
 		code = l.closing
 	}
 	sh.sum.closes[closeIndex(code)]++
+	if s.rights.unproven() {
+		sh.counts.unproven.Add(-1)
+	}
 	if s.asked != nil {
 		for id := range s.asked.streams {
 			s.view.unname(id)
