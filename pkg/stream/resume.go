@@ -23,6 +23,9 @@ func (s *session) begin(tl tail, snapshot bool, after int64) {
 // resume sends the trades after the seq, and a gap over those that are not held any more. They
 // were asked for, so no policy drops them.
 func (s *session) resume(tl tail, after int64) {
+	if s.ending() {
+		return
+	}
 	of := tl.tape.stream
 	tl.walk(after,
 		func(c *codec.Chunk) { s.queue.Backfill(c, s.sh.now) },

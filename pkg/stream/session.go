@@ -28,8 +28,9 @@ type wire interface {
 
 // A kernelView is what the kernel knows of a connection's way out; zero where it does not tell.
 type kernelView struct {
-	Queued  int // bytes that the peer has not acknowledged
-	NotSent int // bytes of those that were not sent yet
+	Queued  int   // bytes that the peer has not acknowledged
+	NotSent int   // bytes of those that were not sent yet
+	Acked   int64 // bytes that it has acknowledged so far
 	RTT     time.Duration
 }
 
@@ -71,7 +72,8 @@ type session struct {
 	lanes []lane
 
 	due       int64 // of the next look
-	overSince int64 // since when the queue has been over its budget; 0 = it is not
+	overSince int64 // since when the session has been over its budget; 0 = it is not
+	overUntil int64 // what the peer must have acknowledged before it is not; 0 = nobody can tell
 	stuckAt   int64 // since when the peer has taken no byte
 	waiting   int   // what it had not taken when it was last looked at; -1 = it was not
 	slow      bool  // what a stat event says
@@ -179,8 +181,12 @@ func (s *session) gone(code int) {
 }
 
 // control queues an answer, copying rec. It is never dropped; a subscriber that asks and
-// does not read is cut when its answers alone are over the budget.
+// does not read is cut when its answers alone are over the budget. Behind goodbye there are
+// no answers: what is being carried out may itself have been what the session was cut for.
 func (s *session) control(rec []byte) {
+	if s.ending() {
+		return
+	}
 	s.queue.Control(rec)
 	s.mark()
 }
@@ -262,9 +268,10 @@ func (s *session) phase(every int64) int64 {
 	return 1 + int64((s.nth*golden>>32)*uint64(every)>>32)
 }
 
-// release passes on what is held back and due, or all of it.
+// release passes on what is held back and due, or all of it. It may be what cuts the session,
+// which then has no lanes any more.
 func (s *session) release(all bool) {
-	for i := range s.lanes {
+	for i := 0; i < len(s.lanes); i++ {
 		l := &s.lanes[i]
 		if !all && s.sh.now < l.due {
 			continue
@@ -282,7 +289,7 @@ func (s *session) release(all bool) {
 // releaseStream passes on what is held back of one stream, before its options change or it
 // ends.
 func (s *session) releaseStream(id subscribe.ID) {
-	for i := range s.lanes {
+	for i := 0; i < len(s.lanes); i++ {
 		if h := &s.lanes[i].hold; !h.Empty() {
 			s.count(h.ReleaseStream(uint32(id), &s.queue, s.sh.now))
 			s.mark()
@@ -340,14 +347,16 @@ func (s *session) shut(code int, reason string, retry time.Duration) {
 	if s.ending() {
 		return
 	}
-	s.release(true)
+	if s.release(true); s.ending() {
+		return // cut for what was held back
+	}
 	if s.leaving == nil {
 		s.leaving = new(leaving)
 	}
-	s.leaving.closing, s.leaving.reason = code, reason
-	s.leaving.closeBy = s.sh.now + int64(closeWithin)
 	s.sh.rec = codec.AppendBye(s.sh.rec[:0], code, reason, retry)
 	s.control(s.sh.rec)
+	s.leaving.closing, s.leaving.reason = code, reason
+	s.leaving.closeBy = s.sh.now + int64(closeWithin)
 	s.sh.timers.sooner(s, s.leaving.closeBy)
 }
 
@@ -386,7 +395,7 @@ func (s *session) nextLook(beat int64) int64 {
 	if next <= now {
 		next = now + int64(slowCheck) // waits for the wire
 	}
-	if s.busy || s.queue.Over() {
+	if s.busy || s.queue.Over() || s.overSince != 0 {
 		next = min(next, now+int64(slowCheck))
 	}
 	if s.stats != nil {
