@@ -64,12 +64,15 @@ func TestImageHasThePrograms(t *testing.T) {
 	if bundle, err := os.ReadFile(filepath.Join(root, "etc/ssl/certs/ca-certificates.crt")); err != nil || !strings.Contains(string(bundle), "BEGIN CERTIFICATE") {
 		t.Errorf("no certificates: %v", err)
 	}
+	if info, err := os.Stat(filepath.Join(root, "tmp")); err != nil || info.Mode()&os.ModeSticky == 0 {
+		t.Errorf("an embedded NATS has no folder: %v, %v", info, err)
+	}
 	// The Dockerfile says the same in its own words.
 	dockerfile, err := os.ReadFile("../image/Dockerfile")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range []string{"USER " + config.Config.User, `ENTRYPOINT ["` + config.Config.Entrypoint[0] + `"]`, `"` + config.Config.Healthcheck.Test[2] + `"`} {
+	for _, line := range []string{"USER " + config.Config.User, `ENTRYPOINT ["` + config.Config.Entrypoint[0] + `"]`, `"` + config.Config.Healthcheck.Test[2] + `"`, "mkdir -m 1777 /out/tmp"} {
 		if !strings.Contains(string(dockerfile), line) {
 			t.Errorf("the Dockerfile has no %s", line)
 		}
@@ -105,6 +108,12 @@ func unpack(t *testing.T, img v1.Image, root string) {
 			t.Fatal(err)
 		}
 		to := filepath.Join(root, filepath.Clean("/"+h.Name))
+		if h.Typeflag == tar.TypeDir {
+			if err := os.Mkdir(to, h.FileInfo().Mode()); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 			t.Fatal(err)
 		}

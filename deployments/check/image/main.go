@@ -117,6 +117,10 @@ func archive(dir string) ([]byte, error) {
 			return nil, err
 		}
 	}
+	// An embedded NATS wants a folder, though it keeps everything in memory.
+	if err := w.WriteHeader(&tar.Header{Name: "tmp/", Mode: 0o1777, Typeflag: tar.TypeDir}); err != nil {
+		return nil, err
+	}
 	err := w.Close()
 	return b.Bytes(), err
 }
