@@ -75,9 +75,14 @@ func startCluster(t *testing.T) *cluster {
 	if err := server.Start(); err != nil {
 		t.Fatalf("CLUSTER names the program: %v", err)
 	}
+	ended := make(chan struct{})
+	go func() {
+		_ = server.Wait() // killed, or its log tells
+		close(ended)
+	}()
 	t.Cleanup(func() {
 		_ = server.Process.Kill()
-		_ = server.Wait() // killed
+		<-ended
 		if text, _ := os.ReadFile(log.Name()); t.Failed() {
 			t.Logf("the server's last words: %s", text[max(0, len(text)-2000):])
 		}
@@ -86,6 +91,11 @@ func startCluster(t *testing.T) *cluster {
 	c := &cluster{}
 	var config *rest.Config
 	waitFor(t, "the server to be ready", func() error {
+		select {
+		case <-ended:
+			t.Fatal("the server ended")
+		default:
+		}
 		if config, err = clientcmd.BuildConfigFromFlags("", filepath.Join(dir, "kubeconfig")); err != nil {
 			return err
 		}

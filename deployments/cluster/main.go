@@ -22,7 +22,6 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
-	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app"
 )
 
@@ -69,7 +68,7 @@ func run(dir string) error {
 		"--service-account-key-file=" + key, "--service-account-signing-key-file=" + key,
 		"--service-cluster-ip-range=10.96.0.0/16,fd00:96::/112",
 	})
-	return server.ExecuteContext(genericapiserver.SetupSignalContext())
+	return server.Execute() // until a signal
 }
 
 // startEtcd returns when the store is ready.
