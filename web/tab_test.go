@@ -89,9 +89,9 @@ func (b *tab) visit(url string) {
 	}
 }
 
-func eval[T any](t *testing.T, b *tab, js string) T {
+func eval[T any](t *testing.T, b *tab, js string, options ...chromedp.EvaluateOption) T {
 	t.Helper()
-	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](js))
+	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](js, options...))
 	if err != nil {
 		t.Fatalf("evaluate %s: %v", js, err)
 	}

@@ -87,9 +87,10 @@ it("claims no more than it knows of missed trades", () => {
 });
 
 it("tells a spread in both measures, also a crossed one", () => {
-  expect(formatSpread(99.5, 100.5, 2)).toBe("1.00 (100.0 bp)");
-  expect(formatSpread(100, 100, 0)).toBe("0 (0.0 bp)");
-  expect(formatSpread(101, 99, 0)).toBe("-2 (-200.0 bp)");
+  expect(formatSpread(99.5, 100.5, 2)).toBe("1.00 (100 bp)");
+  expect(formatSpread(61800.13, 61800.14, 2)).toBe("0.01 (0.00162 bp)");
+  expect(formatSpread(100, 100, 0)).toBe("0 (0 bp)");
+  expect(formatSpread(101, 99, 0)).toBe("-2 (-200 bp)");
 });
 
 it("takes a price for old after half a minute", () => {

@@ -7,6 +7,7 @@ const decimalsMax = 10;
 const none = "–";
 
 const compact = new Intl.NumberFormat(locale, { notation: "compact", maximumSignificantDigits: 3 });
+const significant = new Intl.NumberFormat(locale, { maximumSignificantDigits: 3 });
 const clock = new Intl.DateTimeFormat("en-GB", {
   hour: "2-digit",
   minute: "2-digit",
@@ -112,7 +113,7 @@ export function formatMissing(n: number, reason: string): string {
 /** The spread in the quote's units, and in hundredths of a percent of the middle. */
 export function formatSpread(bid: number, ask: number, decimals: number): string {
   const points = ((ask - bid) / ((ask + bid) / 2)) * 10_000;
-  return `${fixed(decimals, decimals).format(ask - bid)} (${fixed(1, 1).format(points)} bp)`;
+  return `${fixed(decimals, decimals).format(ask - bid)} (${significant.format(points)} bp)`;
 }
 
 /** What the page says in the row of a rejected symbol. */

@@ -249,6 +249,18 @@ describe("a token", () => {
     }
   });
 
+  it("is replaced when the program asks for it", async () => {
+    let n = 0;
+    const client = open({ token: () => `token ${++n}` });
+    client.renewToken(); // not live
+    socket().hello(required);
+    await settled();
+    socket().say(["ack", socket().take()[0]!["id"], {}]);
+    client.renewToken();
+    await settled();
+    expect(socket().take()).toMatchObject([{ op: "auth", token: "token 2" }]);
+  });
+
   it("that is refused three times in a row ends the client", async () => {
     const client = open({ token: () => "a.b.c" });
     for (let n = 1; n <= 3; n++) {

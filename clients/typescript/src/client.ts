@@ -128,6 +128,14 @@ export class Client {
     this.link.reconnect();
   }
 
+  /**
+   * Asks the token source again now, and shows what it returns in the place of the token in force: for a
+   * program that learns of a new token, or of new rights, by itself. Only while live.
+   */
+  renewToken(): void {
+    this.link.renew();
+  }
+
   /** Ends the connection and all subscriptions, for good. */
   close(): void {
     this.link.close();

@@ -93,6 +93,11 @@ export class Link {
     this.dial();
   }
 
+  /** Shows a live connection the source's next token now. */
+  renew(): void {
+    if (this.state.kind === "live") void this.authenticate();
+  }
+
   close(error?: TickcastError): void {
     if (this.state.kind === "closed") return;
     this.leave();

@@ -59,6 +59,7 @@ export class Engine {
   private ticks: Subscription<"trade" | "quote"> | undefined;
   private bars: Subscription<"bar"> | undefined;
   private token: string | undefined;
+  private shown: string | undefined; // to the node, last
   private tokenBefore: string | undefined; // in force until the node takes the one given last
   private renewal: Status["renewal"];
   private renewed: ((token: string) => void) | undefined; // what the client waits for
@@ -161,7 +162,7 @@ export class Engine {
   /** Answers the client: the reader's token, or one that is to take its place while it is in force. */
   private askToken(): string | Promise<string> {
     const { token = "" } = this;
-    if (!this.live) return token;
+    if (!this.live || token !== this.shown) return (this.shown = token);
     this.renewal = { endsAt: expiryOf(token) ?? Date.now(), fault: this.renewal?.fault ?? "" };
     this.changed = true;
     this.flush();
@@ -169,22 +170,24 @@ export class Engine {
   }
 
   private signIn(token: string): void {
-    const { renewed } = this;
     this.tokenBefore = this.token;
     this.token = token;
-    this.renewal = this.renewed = undefined;
-    if (renewed) {
-      this.notice("Token renewed", "good");
-      return renewed(token);
+    this.renewal = undefined;
+    if (!this.live) {
+      this.client?.close();
+      this.open();
+    } else if (this.renewed) {
+      this.renewed((this.shown = token));
+      this.renewed = undefined;
+    } else {
+      this.client?.renewToken();
     }
-    this.client?.close();
-    this.open();
   }
 
   private refused({ message, code }: TickcastError): void {
     this.notice(`Refused: ${message}`, "bad");
     if (code !== Code.unauthenticated || !this.live || this.tokenBefore === undefined) return;
-    this.token = this.tokenBefore;
+    this.token = this.shown = this.tokenBefore;
     this.renewal = { endsAt: expiryOf(this.token) ?? Date.now(), fault: message };
   }
 

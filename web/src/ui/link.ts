@@ -39,7 +39,7 @@ type Name = keyof typeof names;
 export class LinkView {
   private readonly cells = {} as Record<Name, HTMLElement>;
   private readonly hops = {} as Record<Way, { median: HTMLElement; p99: HTMLElement }>;
-  private readonly log = byId("log");
+  private readonly log = find("#log ol", HTMLElement);
 
   constructor() {
     const table = find("#hops", HTMLTableSectionElement);
