@@ -22,6 +22,7 @@ import (
 
 	"github.com/tickcast/tickcast/internal/certs"
 	"github.com/tickcast/tickcast/internal/logging"
+	"github.com/tickcast/tickcast/internal/memory"
 	"github.com/tickcast/tickcast/internal/options"
 	"github.com/tickcast/tickcast/internal/tracing"
 	"github.com/tickcast/tickcast/internal/uplink"
@@ -135,6 +136,7 @@ func serve(ctx context.Context, o *opts, keeper *certs.Keeper, demo feed.Source,
 	node.Attach(publicServer)
 	adminServer := newServer(o, adminMux(node, keeper, tracer, o.Pprof || isLoopback(admin.Addr()), log), log)
 	part(func() error { return node.Run(alive) })
+	part(func() error { memory.Govern(alive); return nil })
 	part(func() error { return publicServer.Serve(early) })
 	part(func() error { return adminServer.Serve(admin) })
 	if keeper != nil {

@@ -117,7 +117,7 @@ func (in *ingest) serveOrSearch(t *tape) {
 func (in *ingest) grant(t *tape, g grant) {
 	tl := t.end(g.after)
 	if g.all == nil {
-		in.out[g.shard] = append(in.out[g.shard], item{do: func() { g.do(tl) }})
+		in.out[g.shard] = append(in.out[g.shard], item{tape: t, do: func() { g.do(tl) }})
 		return
 	}
 	if g.after != fresh {

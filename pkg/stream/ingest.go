@@ -51,7 +51,8 @@ const (
 	tapeLive                      // subscribed, and last is true
 )
 
-// An item is one entry of a shard's inbox: ticks or a gap of a stream, or something to do.
+// An item is one entry of a shard's inbox: ticks or a gap of a stream, or something to do, which
+// with a tape is the grant of that stream to one session.
 type item struct {
 	tape  *tape
 	chunk *codec.Chunk

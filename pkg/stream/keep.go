@@ -70,10 +70,16 @@ func (in *ingest) trim() {
 	in.metrics.kept.Store(int64(in.kept))
 }
 
-// age lets go of what is too old, once a second. Caller holds mu.
+// age lets go of what is too old, once a second, and packs what is not. Caller holds mu.
 func (in *ingest) age() {
 	if in.kept < in.limits.bytes/2 {
 		in.horizon = min(max(2*in.horizon, int64(time.Second)), int64(in.limits.age))
 	}
 	in.trim()
+	for _, t := range in.byID {
+		if t != nil && t.stream.Channel == market.ChannelTrade {
+			in.kept += t.history.fold()
+		}
+	}
+	in.metrics.kept.Store(int64(in.kept))
 }

@@ -24,9 +24,10 @@ func (p *past) bytes() int { return len(p.chunk.Bytes) + pastOverhead }
 // and views of the list are handed out, so entries are appended and let go at the front, and
 // never overwritten.
 type history struct {
-	list  []past
-	gone  int   // entries before list that its array still holds
-	reset int64 // the newest reset of what was let go
+	list   []past
+	gone   int   // entries before list that its array still holds
+	folded int   // entries at its front that fold has seen
+	reset  int64 // the newest reset of what was let go
 }
 
 // from returns what is held from seq on. The view stays as it is whatever is added later.
@@ -57,11 +58,58 @@ func (h *history) trim(then int64) (bytes int) {
 		bytes += h.list[n].bytes()
 		n++
 	}
-	h.list = h.list[n:]
+	h.list, h.folded = h.list[n:], max(0, h.folded-n)
 	if h.gone += n; h.gone > len(h.list) {
 		h.list, h.gone = slices.Clone(h.list), 0 // views may need the old array, we do not
 	}
 	return bytes
+}
+
+// A tick that came alone takes four times its bytes: the message, the chunk and the entry. So
+// what has come is made into larger chunks now and then, as soon as there is enough of it.
+const (
+	foldEntries = 16
+	foldBytes   = 2 << 10
+)
+
+// fold makes fewer and larger chunks of what came since the last fold, and returns by how much
+// the history has grown, which is less than 0.
+func (h *history) fold() (bytes int) {
+	fresh := h.list[h.folded:]
+	if len(fresh) < foldEntries {
+		return 0
+	}
+	all := append(make([]past, 0, h.folded+len(fresh)/4), h.list[:h.folded]...) // views keep the old array
+	for len(fresh) > 0 {
+		n := runOf(fresh, foldBytes)
+		p := fresh[n-1] // let go when the newest is
+		p.reset = fresh[0].reset
+		if n > 1 {
+			chunks := make([]*codec.Chunk, n)
+			for i := range chunks {
+				chunks[i] = fresh[i].chunk
+				bytes -= fresh[i].bytes()
+			}
+			p.chunk = codec.Join(chunks)
+			bytes += p.bytes()
+		}
+		all, fresh = append(all, p), fresh[n:]
+	}
+	h.list, h.gone, h.folded = all, 0, len(all)
+	return bytes
+}
+
+// runOf counts the entries at the front of list that can be one: without a hole, of no more
+// than so many bytes together, and with no word of numbers that were never used but at the front.
+func runOf(list []past, bytesMax int) int {
+	bytes := len(list[0].chunk.Bytes)
+	for n := 1; n < len(list); n++ {
+		c := list[n].chunk
+		if bytes += len(c.Bytes); bytes > bytesMax || list[n].reset != 0 || c.First != list[n-1].chunk.Last+1 {
+			return n
+		}
+	}
+	return len(list)
 }
 
 // fill adds what the store has to what is held, and returns by how much that has grown.
@@ -69,7 +117,7 @@ func (h *history) fill(stored []past) (bytes int) {
 	for i := range h.list {
 		bytes -= h.list[i].bytes()
 	}
-	h.list, h.gone = join(stored, h.list), 0
+	h.list, h.gone, h.folded = join(stored, h.list), 0, 0
 	for i := range h.list {
 		bytes += h.list[i].bytes()
 	}

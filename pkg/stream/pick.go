@@ -11,14 +11,14 @@ import (
 // reading its own short list of streams costs less than writing another.
 //
 // Everybody else gets chunks pushed: whoever has something waiting, since it must stay in
-// front; who has a wildcard, an interval, or many streams of which few tick at a time.
+// front; who was given a stream within the window; who has a wildcard, an interval, or many streams of which few tick at a time.
 
 // pickMax is how many streams a session that picks may name.
 const pickMax = subscribe.SmallSet
 
 // picks says whether the session can pick at this flush.
 func (s *session) picks() bool {
-	return !s.pushed && !s.busy && s.leaving == nil && s.queue.Empty()
+	return !s.pushed && !s.busy && !s.begun && s.leaving == nil && s.queue.Empty()
 }
 
 // add gives the session a stream by name, or changes its options there, and reports whether
@@ -51,7 +51,7 @@ func (sh *shard) openWindow() {
 				s.picking = true
 				s.mark()
 			default:
-				s.push(c, named[i].Opt)
+				s.give(id, c, named[i].Opt)
 			}
 		}
 		sh.publishWild(x, id, c)

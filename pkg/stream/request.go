@@ -224,10 +224,14 @@ func (s *session) granted(tl tail, snapshot bool, after int64) {
 	}
 	delete(s.asked.streams, t.id)
 	s.answered()
+	if s.set.All(t.stream.Channel) {
+		s.sh.publishGathered() // some of it may be the wildcard's, which is about to lose the stream
+	}
 	if !s.set.Has(t.id) { // a wildcard may have been granted meanwhile
 		s.begin(tl, snapshot, after)
 	}
 	s.add(t.id, opt)
+	s.sh.begins(s, t.id)
 }
 
 // askedAll is a wildcard that the session asked for and does not have yet.

@@ -51,7 +51,7 @@ type session struct {
 	busy    bool     // the wire has a message that it has not passed on
 	closed  bool
 	deflate bool // both sides want permessage-deflate
-	laden   bool // in the shard's list of those whose memory is watched
+	begun   bool // was given a stream since the last flush: see begin
 	enc     codec.Encoding
 	wire    wire
 	kind    *kind   // of its subscriptions at the last flush
@@ -77,6 +77,7 @@ type session struct {
 	stuckAt   int64 // since when the peer has taken no byte
 	waiting   int   // what it had not taken when it was last looked at; -1 = it was not
 	slow      bool  // what a stat event says
+	laden     bool  // in the shard's list of those whose memory is watched
 
 	requests, refusals pace
 

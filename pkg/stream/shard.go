@@ -36,12 +36,13 @@ type shard struct {
 	wall     int64   // Unix ns of the same instant
 	views    []*view // by ingest.n; the first is there from the start
 	sessions []*session
-	gathered []gathered     // came since the last flush
-	place    []int32        // by tape.id, where in gathered it is, plus one
-	window   []*codec.Chunk // by tape.id, during a flush
-	emptying bool           // the node drains or stops: who opens now is sent away
-	dirty    []*session     // have something to send; emptied every flush
-	flushed  int64          // when the last flush was
+	gathered []gathered      // came since the last flush
+	begun    map[begin]int64 // granted since then, behind so much of what was gathered
+	place    []int32         // by tape.id, where in gathered it is, plus one
+	window   []*codec.Chunk  // by tape.id, during a flush
+	emptying bool            // the node drains or stops: who opens now is sent away
+	dirty    []*session      // have something to send; emptied every flush
+	flushed  int64           // when the last flush was
 	flushes  uint64
 	kinds    map[uint64]*kind
 	message  message        // the one that is being sent, unless it is a kind's
@@ -63,6 +64,7 @@ func newShard(n int, cfg *Config, c clock) *shard {
 	return &shard{
 		n: n, node: cfg.Name, cfg: cfg, clock: c, log: cfg.Log,
 		kinds:  make(map[uint64]*kind),
+		begun:  make(map[begin]int64),
 		memory: cfg.NodePendingBytes / cfg.Shards,
 	}
 }
@@ -184,6 +186,8 @@ func (sh *shard) route(it *item) {
 	case it.gap != nil:
 		sh.publishGathered()
 		sh.publishGap(it.tape, it.gap)
+	case it.tape != nil:
+		it.do()
 	default:
 		sh.publishGathered() // what do begins must not see what came before it
 		it.do()
@@ -258,13 +262,47 @@ func (sh *shard) forgetGathered() {
 		g.tape, g.chunks = nil, g.chunks[:0]
 	}
 	sh.gathered = sh.gathered[:0]
+	for b := range sh.begun {
+		b.session.begun = false
+	}
+	clear(sh.begun)
+}
+
+// A begin is the grant of a stream to a session in the middle of a window. What was gathered of
+// the stream before it is not the session's. To push it to those whose it is, and gather anew,
+// would have each subscriber that comes cost all that are there.
+type begin struct {
+	session *session
+	stream  subscribe.ID
+}
+
+// begins has the session miss what was gathered of the stream so far.
+func (sh *shard) begins(s *session, id subscribe.ID) {
+	if int(id) >= len(sh.place) || sh.place[id] == 0 {
+		return
+	}
+	chunks := sh.gathered[sh.place[id]-1].chunks
+	sh.begun[begin{s, id}] = chunks[len(chunks)-1].Last
+	s.begun = true
+}
+
+// give queues what the session is to have of a chunk that was gathered.
+func (s *session) give(id subscribe.ID, c *codec.Chunk, opt option) {
+	if s.begun {
+		if last, ok := s.sh.begun[begin{s, id}]; ok {
+			c = c.From(last + 1)
+		}
+	}
+	if c != nil {
+		s.push(c, opt)
+	}
 }
 
 func (sh *shard) publish(t *tape, c *codec.Chunk) {
 	x := sh.indexOf(t)
 	named := x.Named(t.id)
 	for i := range named {
-		named[i].Owner.push(c, named[i].Opt)
+		named[i].Owner.give(t.id, c, named[i].Opt)
 	}
 	sh.publishWild(x, t.id, c)
 }
