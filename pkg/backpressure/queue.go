@@ -49,7 +49,8 @@ type state struct {
 	limit int   // bytes that the next melt waits for
 	now   int64 // of the latest push
 
-	answers int // bytes of control records
+	answers int    // bytes of control records
+	text    []byte // control records that wait, and others before them
 
 	open map[uint32]*codec.Gap // by stream: what a refusal may still extend
 
@@ -108,18 +109,31 @@ func (q *Queue) Push(c *codec.Chunk, p Policy, now int64) Outcome {
 // no live tick. It is copied, never dropped, and keeps its place among all other events.
 // One that is longer than a batch may be goes alone.
 func (q *Queue) Control(rec []byte) {
-	var own []byte
-	if q.enc == codec.JSON {
+	st := q.wake()
+	own := st.keep(rec, q.enc)
+	clear(st.open) // a gap must not come to cover what is pushed after this record
+	q.append(item{event: &event{rec: own}, at: st.now, size: int32(len(own)), owed: true})
+}
+
+// textMax ends a piece of storage for control records: those that have been sent stay in it.
+const textMax = 2 << 10
+
+// keep copies a control record in the session's encoding. Most sessions get a dozen at once, and
+// then none for long.
+func (st *state) keep(rec []byte, enc codec.Encoding) []byte {
+	if len(st.text) > textMax {
+		st.text = nil
+	}
+	from := len(st.text)
+	if enc == codec.JSON {
 		var err error
-		if own, err = codec.AppendJSON(nil, rec); err != nil {
+		if st.text, err = codec.AppendJSON(st.text, rec); err != nil {
 			panic(fmt.Sprintf("backpressure: control record of %d bytes: %v", len(rec), err))
 		}
 	} else {
-		own = append(own, rec...)
+		st.text = append(st.text, rec...)
 	}
-	st := q.wake()
-	clear(st.open) // a gap must not come to cover what is pushed after this record
-	q.append(item{event: &event{rec: own}, at: st.now, size: int32(len(own)), owed: true})
+	return st.text[from:len(st.text):len(st.text)]
 }
 
 // Backfill queues ticks that the session is owed, such as a history it asked
@@ -257,6 +271,9 @@ func (q *Queue) rest() {
 	}
 	clear(st.open)
 	clear(st.lanes)
+	if st.text = st.text[:0]; cap(st.text) > 2*textMax {
+		st.text = nil
+	}
 	st.items, st.head, st.now, st.epoch = st.items[:0], 0, 0, 0
 	states.Put(st)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/tickcast/tickcast/pkg/market"
@@ -15,12 +16,25 @@ import (
 // The library by itself would take a float for an integer, bytes or nil for a string, and
 // wrap what does not fit. The first failure stays, and every later read gives zero.
 type reader struct {
+	src bytes.Reader
 	dec *msgpack.Decoder
 	err error
 }
 
+// readers are for requests, which read each of their fields by one.
+var readers = sync.Pool{New: func() any { return newReader(nil) }}
+
 func newReader(data []byte) *reader {
-	return &reader{dec: msgpack.NewDecoder(bytes.NewReader(data))}
+	r := &reader{dec: msgpack.NewDecoder(nil)}
+	r.reset(data)
+	return r
+}
+
+// reset begins anew.
+func (r *reader) reset(data []byte) {
+	r.src.Reset(data)
+	r.dec.Reset(&r.src)
+	r.err = nil
 }
 
 func (r *reader) fail(format string, args ...any) {

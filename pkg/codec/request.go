@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/tickcast/tickcast/pkg/market"
-	"github.com/vmihailenco/msgpack/v5"
+	"github.com/vmihailenco/msgpack/v5/msgpcode"
 )
 
 // Op is what a request asks for.
@@ -76,24 +76,30 @@ func DecodeRequest(e Encoding, data []byte) (Request, *RequestError) {
 }
 
 // requestFields splits a request into the msgpack values of its fields.
-func requestFields(e Encoding, data []byte) (map[string]msgpack.RawMessage, error) {
+func requestFields(e Encoding, data []byte) (map[string][]byte, error) {
 	message, err := canonical(e, data, wellFormed)
 	if err != nil {
 		return nil, err
 	}
-	fields := make(map[string]msgpack.RawMessage)
-	r := newReader(message)
-	r.entries(func(key string) {
-		raw, err := r.dec.DecodeRaw()
-		r.note(err)
-		fields[key] = raw
-	})
-	return fields, r.err
+	n, i := mapAt(message, 0)
+	if i < 0 {
+		return nil, fmt.Errorf("%w: want a map", ErrMalformed)
+	}
+	fields := make(map[string][]byte)
+	for ; n > 0; n-- {
+		key, value := strAt(message, i)
+		if value < 0 {
+			return nil, fmt.Errorf("%w: want a string", ErrMalformed)
+		}
+		i = walk(message, value, 2, wellFormed)
+		fields[string(key)] = message[value:i]
+	}
+	return fields, nil
 }
 
 // requestDecoder reads fields and remembers the first problem.
 type requestDecoder struct {
-	fields  map[string]msgpack.RawMessage
+	fields  map[string][]byte
 	problem string
 }
 
@@ -137,7 +143,9 @@ func (d *requestDecoder) required(name, want string, read func(*reader)) {
 		d.wrong("%s: missing", name)
 		return
 	}
-	r := newReader(raw)
+	r := readers.Get().(*reader)
+	defer readers.Put(r)
+	r.reset(raw)
 	if read(r); r.err != nil {
 		d.wrong("%s: want %s", name, want)
 	}
@@ -146,7 +154,7 @@ func (d *requestDecoder) required(name, want string, read func(*reader)) {
 // optional is required for a field that may be missing or nil.
 func (d *requestDecoder) optional(name, want string, read func(*reader)) {
 	raw, ok := d.fields[name]
-	if ok && !newReader(raw).null() {
+	if ok && raw[0] != msgpcode.Nil {
 		d.required(name, want, read)
 	}
 }
@@ -180,8 +188,20 @@ func (d *requestDecoder) names(q *Request) {
 	}
 }
 
+// foldedMax is how many names are compared one by one: a map for so few costs more.
+const foldedMax = 32
+
 // folded keeps the first of each name, in place.
 func folded(names []string) []string {
+	if len(names) <= foldedMax {
+		kept := names[:0]
+		for _, name := range names {
+			if !slices.Contains(kept, name) {
+				kept = append(kept, name)
+			}
+		}
+		return kept
+	}
 	seen := make(map[string]struct{}, len(names))
 	return slices.DeleteFunc(names, func(s string) bool {
 		_, again := seen[s]

@@ -15,10 +15,12 @@ func (n *Node) admit(r *http.Request, address netip.Addr) (*seat, *rights, *refu
 	if !ok {
 		return nil, nil, tooMany("too many connections from this address", 5)
 	}
-	no := busy("too many handshakes", 2)
 	var g *auth.Grant
+	var no *refusal
 	if awaitTurn(r.Context(), n.handshakes) {
 		g, no = n.authorize(r)
+	} else {
+		no = busy("too many handshakes", 2)
 	}
 	if g != nil && no == nil && !seat.give(g.Holder, g.MaxConnections) {
 		no = tooMany("too many connections for this token", 5)

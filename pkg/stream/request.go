@@ -110,7 +110,7 @@ func (s *session) subscribe(req *codec.Request) {
 
 	rows := make([]*[market.Channels]*tape, 0, len(req.Symbols))
 	ack := codec.Ack{ID: req.ID, Channels: req.Channels, Rejected: map[string]codec.Code{}}
-	room := s.symbolRoom()
+	room := s.symbolRoom(len(req.Symbols))
 	for _, symbol := range req.Symbols {
 		row, ok := s.view.in.lookup(symbol)
 		switch {
@@ -151,8 +151,12 @@ func rejectedBytes(rejected map[string]codec.Code) (n int) {
 }
 
 // symbolRoom returns a check that the symbol is named on this connection already, or fits.
-func (s *session) symbolRoom() func(*[market.Channels]*tape) bool {
+// No more than more are asked about.
+func (s *session) symbolRoom(more int) func(*[market.Channels]*tape) bool {
 	limit := s.symbolsMax()
+	if s.asked == nil && s.set.Len()+more <= limit {
+		return func(*[market.Channels]*tape) bool { return true }
+	}
 	symbolOf := func(id subscribe.ID) subscribe.ID { return subscribe.MakeID(int(id>>2), 0) }
 	have := make(map[subscribe.ID]struct{})
 	s.set.Each(func(id subscribe.ID) { have[symbolOf(id)] = struct{}{} })
