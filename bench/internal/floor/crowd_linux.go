@@ -10,7 +10,7 @@ import (
 	"github.com/tickcast/tickcast/bench/internal/wire"
 )
 
-// abreast is how many of a crowd are on their way at once.
+// abreast is how many connections lie between two steps of a crowd.
 const abreast = 256
 
 // upgradeRequest asks for MessagePack.
@@ -26,49 +26,69 @@ func Crowd(addr string, n int, request []byte) (fds []int, err error) {
 		return nil, err
 	}
 	to := &unix.SockaddrInet4{Port: tcp.Port, Addr: [4]byte(tcp.IP.To4())}
-	buf := make([]byte, 16<<10)
-	for len(fds) < n {
-		first := len(fds)
-		for range min(abreast, n-first) {
-			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-			if err != nil {
-				return fds, fmt.Errorf("floor: socket: %w", err)
-			}
-			fds = append(fds, fd)
-			if err = unix.Connect(fd, to); err == nil {
-				_, err = unix.Write(fd, []byte(upgradeRequest))
-			}
-			if err != nil {
-				return fds, fmt.Errorf("floor: connect: %w", err)
-			}
+	c := crowd{to: to, request: request, buf: make([]byte, 16<<10)}
+	for i := range n + 2*abreast {
+		if i < n {
+			err = c.connect()
 		}
-		group := fds[first:]
-		rest := make([][]byte, len(group))
-		for i, fd := range group {
-			n, err := unix.Read(fd, buf)
-			head, more, found := bytes.Cut(buf[:max(n, 0)], []byte("\r\n\r\n"))
-			if err != nil || !found || !bytes.HasPrefix(head, []byte("HTTP/1.1 101")) {
-				return fds, fmt.Errorf("floor: upgrade answered by %q, %v", head, err)
-			}
-			if rest[i] = bytes.Clone(more); len(request) > 0 {
-				if _, err := unix.Write(fd, request); err != nil {
-					return fds, fmt.Errorf("floor: subscribe: %w", err)
-				}
-			}
+		if at := i - abreast; err == nil && at >= 0 && at < n {
+			err = c.upgraded(at)
 		}
-		for i, fd := range group {
-			if err := awaitAck(fd, rest[i], buf, len(request) > 0); err != nil {
-				return fds, err
-			}
+		if at := i - 2*abreast; err == nil && at >= 0 {
+			err = c.subscribed(at)
+		}
+		if err != nil {
+			return c.fds, err
 		}
 	}
-	return fds, nil
+	return c.fds, nil
 }
 
-// awaitAck reads frames, whose beginning may have come already, until one holds an ack.
-func awaitAck(fd int, came, buf []byte, wanted bool) error {
+// A crowd is at three things at once: each connection gets time to answer.
+type crowd struct {
+	to      *unix.SockaddrInet4
+	request []byte
+	buf     []byte
+	fds     []int
+	came    [][]byte // behind the answer to the upgrade
+}
+
+func (c *crowd) connect() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("floor: socket: %w", err)
+	}
+	c.fds, c.came = append(c.fds, fd), append(c.came, nil)
+	if err = unix.Connect(fd, c.to); err == nil {
+		_, err = unix.Write(fd, []byte(upgradeRequest))
+	}
+	if err != nil {
+		return fmt.Errorf("floor: connect: %w", err)
+	}
+	return nil
+}
+
+func (c *crowd) upgraded(i int) error {
+	n, err := unix.Read(c.fds[i], c.buf)
+	head, more, found := bytes.Cut(c.buf[:max(n, 0)], []byte("\r\n\r\n"))
+	if err != nil || !found || !bytes.HasPrefix(head, []byte("HTTP/1.1 101")) {
+		return fmt.Errorf("floor: upgrade answered by %q, %v", head, err)
+	}
+	if len(c.request) > 0 {
+		c.came[i] = bytes.Clone(more)
+		if _, err := unix.Write(c.fds[i], c.request); err != nil {
+			return fmt.Errorf("floor: subscribe: %w", err)
+		}
+	}
+	return nil
+}
+
+// subscribed reads frames, whose beginning may have come already, until one holds an ack.
+func (c *crowd) subscribed(i int) error {
+	came := c.came[i]
+	c.came[i] = nil
 	var seen wire.Tally
-	for wanted && seen.Acks == 0 {
+	for len(c.request) > 0 && seen.Acks == 0 {
 		frame, n, err := wire.Next(came)
 		if err != nil {
 			return err
@@ -78,11 +98,11 @@ func awaitAck(fd int, came, buf []byte, wanted bool) error {
 			came = came[n:]
 			continue
 		}
-		n, err = unix.Read(fd, buf)
+		n, err = unix.Read(c.fds[i], c.buf)
 		if err != nil || n == 0 || seen.Errors > 0 {
 			return fmt.Errorf("floor: no ack, %d errors, read %d: %w", seen.Errors, n, err)
 		}
-		came = append(came, buf[:n]...)
+		came = append(came, c.buf[:n]...)
 	}
 	return nil
 }
