@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tickcast/tickcast/pkg/auth"
@@ -24,13 +25,40 @@ type gate struct {
 
 	ctx   context.Context // ends with the node
 	begin func(func()) bool
+
+	failures *[len(authReasons)]atomic.Int64
+}
+
+// Why a token did not let its bearer in.
+const (
+	authRefused = iota // it is none, or not valid, or revoked
+	authKeys           // the keys to check it with cannot be read
+	authMissing        // there was none
+	authLate           // none that is valid came in time
+)
+
+// authReasons are the labels of those.
+var authReasons = [...]string{"refused", "keys", "missing", "late"}
+
+func (g *gate) failed(why int) { g.failures[why].Add(1) }
+
+// check is Verify, counted.
+func (g *gate) check(ctx context.Context, token string) (*auth.Grant, error) {
+	grant, err := g.Verify(ctx, token)
+	switch {
+	case errors.Is(err, auth.ErrKeys):
+		g.failed(authKeys)
+	case err != nil:
+		g.failed(authRefused)
+	}
+	return grant, err
 }
 
 func (n *Node) newGate() *gate {
 	if n.cfg.Auth == nil {
 		return nil
 	}
-	return &gate{Verifier: n.cfg.Auth, timeout: n.cfg.AuthTimeout, ctx: n.ctx, begin: n.begin}
+	return &gate{Verifier: n.cfg.Auth, timeout: n.cfg.AuthTimeout, ctx: n.ctx, begin: n.begin, failures: &n.authFailures}
 }
 
 // follow keeps keys and deny list up to date until ctx ends, and has sessions whose token was
@@ -71,8 +99,10 @@ func (n *Node) authorize(r *http.Request) (*auth.Grant, *refusal) {
 		return nil, nil
 	}
 	var g *auth.Grant
-	if err == nil {
-		g, err = n.gate.Verify(r.Context(), token)
+	if err != nil {
+		n.gate.failed(authRefused)
+	} else {
+		g, err = n.gate.check(r.Context(), token)
 	}
 	switch {
 	case errors.Is(err, auth.ErrKeys):
@@ -232,6 +262,9 @@ func (s *session) checkRights() {
 	switch {
 	case r == nil:
 	case r.authBy != 0 && s.sh.now >= r.authBy:
+		if !s.ending() {
+			r.gate.failed(authLate)
+		}
 		s.shut(int(codec.CodeUnauthenticated), "no valid token came in time", retryAuth)
 	case r.endsAt != 0 && s.sh.now >= r.endsAt:
 		s.shut(int(codec.CodeUnauthenticated), "the token has run out", retryAuth)
@@ -290,7 +323,7 @@ func (s *session) authenticate(req *codec.Request) {
 	r.checking = true
 	id, token, gate, sh := req.ID, req.Token, r.gate, s.sh
 	gate.begin(func() { // or the node ends, and the session with it
-		g, err := gate.Verify(gate.ctx, token)
+		g, err := gate.check(gate.ctx, token)
 		sh.do(func() { s.verified(id, g, err) })
 	})
 }
@@ -308,6 +341,7 @@ func (s *session) verified(id *int64, g *auth.Grant, err error) {
 	case err != nil:
 		s.refuse(id, codec.CodeUnauthenticated, err.Error())
 	case r.gate.Denied(g):
+		r.gate.failed(authRefused)
 		s.refuse(id, codec.CodeUnauthenticated, "token refused: it was revoked")
 	case !s.seat.give(g.Holder, g.MaxConnections):
 		s.refuse(id, codec.CodeTooMany, "too many connections for this token")

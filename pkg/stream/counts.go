@@ -28,7 +28,7 @@ type gapCounts [len(codec.GapCounts{})]int64
 type shardCounts struct {
 	events, batches, bytes         atomic.Int64
 	conflated, dropped, aggregated atomic.Int64
-	subscriptions, evicted         atomic.Int64
+	subscriptions, evicted, opened atomic.Int64
 	ladenBytes, slow               atomic.Int64 // kept by relieve
 	unproven                       atomic.Int64 // sessions whose token has yet to come
 	gaps                           [len(gapCounts{})]atomic.Int64

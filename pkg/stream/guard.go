@@ -33,6 +33,7 @@ func (n *Node) admitToPage(r *http.Request) (*auth.Grant, *refusal) {
 	}
 	g, no := n.authorize(r)
 	if n.gate != nil && g == nil && no == nil {
+		n.gate.failed(authMissing)
 		no = unauthorized("a token is required", "Bearer")
 	}
 	return g, no

@@ -196,14 +196,14 @@ func (in *ingest) message(subject string, body []byte, header map[string][]strin
 		return
 	}
 	t.listed = true
-	if t.stream.Channel != market.ChannelBar { // a bar's time is its beginning
-		in.metrics.lag.add(&latencyBounds, max(0, in.wall-c.LastTime()))
-	}
 	switch {
 	case t.state == tapeIdle && in.liveAll[t.stream.Channel]:
 		t.state = tapeLive // new under the wildcard: it begins here
 	case t.state == tapeIdle:
 		return // a stray after Unsubscribe
+	}
+	if t.stream.Channel != market.ChannelBar && t.last > 0 && c.Last > t.newest() { // a bar's time is its beginning
+		in.metrics.lag.add(&latencyBounds, max(0, in.wall-c.LastTime()))
 	}
 	if header != nil {
 		in.trace = in.traceOf(header, t, c)
@@ -221,10 +221,7 @@ func (in *ingest) bad(subject string, err error) {
 // accept takes the ticks of c that are news. Numbers up to reset were never used. Trades
 // from behind a hole wait until the store has been asked for what is missing. Caller holds mu.
 func (in *ingest) accept(t *tape, c *codec.Chunk, reset int64) {
-	newest := t.last
-	if n := len(t.held); n > 0 {
-		newest = t.held[n-1].chunk.Last
-	}
+	newest := t.newest()
 	if c.Last <= newest {
 		in.metrics.stale.Add(int64(c.N))
 		return
@@ -239,6 +236,14 @@ func (in *ingest) accept(t *tape, c *codec.Chunk, reset int64) {
 		in.trace = nil // what it waits for is no part of the way
 		in.hold(t, p)
 	}
+}
+
+// newest is the last seq that has come, taken or held.
+func (t *tape) newest() int64 {
+	if n := len(t.held); n > 0 {
+		return t.held[n-1].chunk.Last
+	}
+	return t.last
 }
 
 // take sends the ticks on, after a gap if numbers are missing between them and the last.

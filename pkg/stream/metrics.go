@@ -29,7 +29,7 @@ var metrics = []metric{
 	{"tickcast_connections_limit", "Subscriber connections beyond which upgrades are refused.", prometheus.GaugeValue,
 		func(n *Node) float64 { return float64(n.cfg.MaxConnections) }},
 	{"tickcast_connections_opened_total", "Subscriber connections accepted since the start.", prometheus.CounterValue,
-		func(n *Node) float64 { return float64(n.started.Load()) }},
+		func(n *Node) float64 { return n.sum(func(c *shardCounts) int64 { return c.opened.Load() }) }},
 	{"tickcast_upgrades_refused_total", "Upgrade requests answered by an HTTP error.", prometheus.CounterValue,
 		func(n *Node) float64 { return float64(n.refused.Load()) }},
 	{"tickcast_page_requests_refused_total", "Requests for symbols and snapshots that were too many, or had no valid token.", prometheus.CounterValue,
@@ -54,11 +54,11 @@ var metrics = []metric{
 		func(n *Node) float64 { return n.sum(func(c *shardCounts) int64 { return c.ladenBytes.Load() }) }},
 	{"tickcast_slow_consumers", "Sessions that are slow now, as /v1/sessions has it.", prometheus.GaugeValue,
 		func(n *Node) float64 { return n.sum(func(c *shardCounts) int64 { return c.slow.Load() }) }},
-	{"tickcast_events_conflated_total", "Events that a newer one of their stream took the place of, for slow subscribers.", prometheus.CounterValue,
+	{"tickcast_events_conflated_total", "Events that a newer one of their stream took the place of, for slow subscribers and for those with an interval.", prometheus.CounterValue,
 		func(n *Node) float64 { return n.sum(func(c *shardCounts) int64 { return c.conflated.Load() }) }},
 	{"tickcast_events_dropped_total", "Events that slow subscribers got a gap for.", prometheus.CounterValue,
 		func(n *Node) float64 { return n.sum(func(c *shardCounts) int64 { return c.dropped.Load() }) }},
-	{"tickcast_events_aggregated_total", "Trades that slow subscribers got a summary of.", prometheus.CounterValue,
+	{"tickcast_events_aggregated_total", "Trades that slow subscribers, and those with an interval, got a summary of.", prometheus.CounterValue,
 		func(n *Node) float64 { return n.sum(func(c *shardCounts) int64 { return c.aggregated.Load() }) }},
 	{"tickcast_slow_consumers_cut_total", "Sessions closed with 4408.", prometheus.CounterValue,
 		func(n *Node) float64 { return n.sum(func(c *shardCounts) int64 { return c.evicted.Load() }) }},
@@ -102,9 +102,10 @@ var (
 	holesDesc       = describe("tickcast_upstream_gaps_total", "Holes in the numbers of a stream, by channel.", "channel")
 	gapsDesc        = describe("tickcast_gaps_sent_total", "Gap events handed to subscribers' sockets, by reason.", "reason")
 	closesDesc      = describe("tickcast_connections_closed_total", "Subscriber connections that ended, by close code.", "code")
+	authDesc        = describe("tickcast_auth_failures_total", "Tokens that did not let their bearer in, by reason.", "reason")
 	batchEventsDesc = describe("tickcast_batch_events", "Events in a WebSocket message.")
 	turnDesc        = describe("tickcast_loop_turn_seconds", "How long a turn of an event loop took.")
-	lagDesc         = describe("tickcast_upstream_lag_seconds", "From a trade's or quote's own time to its arrival at the node: the newest of each NATS message.")
+	lagDesc         = describe("tickcast_upstream_lag_seconds", "From a trade's or quote's own time to its arrival at the node: the newest of each NATS message with news.")
 	deliveryDesc    = describe("tickcast_delivery_seconds", "From arrival at the node to the sockets: the longest wait in each flush, without what slow subscribers hold up.")
 )
 
@@ -118,6 +119,9 @@ func (n *Node) Collect(out chan<- prometheus.Metric) {
 	}
 	counter := func(desc *prometheus.Desc, v float64, label string) {
 		out <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, v, label)
+	}
+	for i, reason := range authReasons {
+		counter(authDesc, float64(n.authFailures[i].Load()), reason)
 	}
 	for _, ch := range market.AllChannels() {
 		counter(holesDesc, float64(n.in.metrics.gaps[ch].Load()), ch.String())

@@ -33,10 +33,11 @@ type Node struct {
 
 	pagesRefused atomic.Int64
 
-	gate       *gate // nil: no token is asked for
-	seats      *seats
-	handshakes *rate.Limiter
-	pages      *paces
+	gate         *gate // nil: no token is asked for
+	authFailures [len(authReasons)]atomic.Int64
+	seats        *seats
+	handshakes   *rate.Limiter
+	pages        *paces
 
 	ctx     context.Context // of what begins while the node runs, and ends with it
 	end     context.CancelFunc

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/tickcast/tickcast/pkg/codec"
 	"github.com/tickcast/tickcast/pkg/market"
@@ -141,77 +140,6 @@ func splitList(s string) []string {
 		}
 	}
 	return all
-}
-
-// sessionRow is one row of /v1/sessions.
-type sessionRow struct {
-	ID            string `json:"id"`
-	Remote        string `json:"remote"`
-	Encoding      string `json:"encoding"`
-	OpenedAt      string `json:"opened_at"`
-	Subscriptions int    `json:"subscriptions"`
-	Wildcards     int    `json:"wildcards"`
-	PendingBytes  int    `json:"pending_bytes"`
-	QueueAgeMS    int64  `json:"queue_age_ms"`
-	Slow          bool   `json:"slow"`
-	Conflated     int64  `json:"conflated"`
-	Dropped       int64  `json:"dropped"`
-	Aggregated    int64  `json:"aggregated"`
-	Sent          int64  `json:"sent"`
-	SentBytes     int64  `json:"sent_bytes"`
-	WaitingBytes  int    `json:"waiting_bytes"` // sent, and not taken by the kernel
-	UnackedBytes  int    `json:"unacked_bytes"` // taken by the kernel, not acknowledged by the subscriber's
-	UnsentBytes   int    `json:"unsent_bytes"`  // of those, not on the network yet
-	RTTMicros     int64  `json:"rtt_us"`
-	StuckMS       int64  `json:"stuck_ms"` // since the subscriber last took a byte while some wait
-}
-
-func (s *session) row() sessionRow {
-	s.judge()
-	kernel := s.wire.Kernel()
-	r := sessionRow{
-		ID: s.id(), Remote: s.remote, Encoding: s.enc.String(), OpenedAt: time.Unix(s.opened, 0).UTC().Format(time.RFC3339),
-		Subscriptions: s.set.Len(), PendingBytes: s.pendingBytes(), QueueAgeMS: s.age().Milliseconds(), Slow: s.slow,
-		Conflated: s.total.conflated, Dropped: s.total.dropped, Aggregated: s.total.aggregated,
-		Sent: s.total.events, SentBytes: s.total.bytes, WaitingBytes: s.wire.Waiting(),
-		UnackedBytes: kernel.Queued, UnsentBytes: kernel.NotSent, RTTMicros: kernel.RTT.Microseconds(),
-		StuckMS: s.stuckFor().Milliseconds(),
-	}
-	if s.asked != nil {
-		r.Subscriptions += len(s.asked.streams)
-	}
-	r.Wildcards = s.wildcards()
-	return r
-}
-
-func (s *session) wildcards() (n int) {
-	for _, ch := range market.AllChannels() {
-		if s.set.All(ch) {
-			n++
-		}
-	}
-	return n
-}
-
-func (n *Node) serveSessions(w http.ResponseWriter, r *http.Request) {
-	rows := []sessionRow{}
-	for _, sh := range n.shards {
-		part := make(chan []sessionRow, 1)
-		sh.do(func() {
-			all := make([]sessionRow, 0, len(sh.sessions))
-			for _, s := range sh.sessions {
-				all = append(all, s.row())
-			}
-			part <- all
-		})
-		select {
-		case all := <-part:
-			rows = append(rows, all...)
-		case <-r.Context().Done():
-			return
-		}
-	}
-	writeJSON(w, rows)
 }
 
 func writeJSON(w http.ResponseWriter, v any) {

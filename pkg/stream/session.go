@@ -122,6 +122,7 @@ func (s *session) ending() bool { return s.closed || s.leaving != nil && s.leavi
 // open begins the session with hello.
 func (s *session) open() {
 	sh := s.sh
+	sh.counts.opened.Add(1)
 	s.at = int32(len(sh.sessions))
 	sh.sessions = append(sh.sessions, s)
 	s.timerAt = -1
