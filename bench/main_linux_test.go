@@ -49,6 +49,7 @@ func TestMain(m *testing.M) {
 type rig struct {
 	url  string
 	node *stream.Node
+	feed *feed.Feed
 }
 
 // newRig returns one that knows the benchmark's market of 20 symbols. start is a method of
@@ -73,7 +74,8 @@ func newRig(t *testing.T, source feed.Source, cfg stream.Config, start func(*htt
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 2)
 	go func() { done <- n.Run(ctx) }()
-	go func() { done <- feed.New(source, b, feed.Config{}, zap.NewNop()).Run(ctx) }()
+	f := feed.New(source, b, feed.Config{}, zap.NewNop())
+	go func() { done <- f.Run(ctx) }()
 	mux := http.NewServeMux()
 	n.Register(mux)
 	server := httptest.NewUnstartedServer(mux)
@@ -87,7 +89,7 @@ func newRig(t *testing.T, source feed.Source, cfg stream.Config, start func(*htt
 		}
 		server.Close()
 	})
-	r := &rig{url: strings.Replace(server.URL, "http", "ws", 1) + "/v1/stream", node: n}
+	r := &rig{url: strings.Replace(server.URL, "http", "ws", 1) + "/v1/stream", node: n, feed: f}
 	l := &load{URL: r.url, Insecure: true}
 	await(t, "the node to hear of the market", func() bool {
 		names, err := l.fetchSymbols(t.Context())
