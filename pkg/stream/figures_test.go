@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tickcast/tickcast/pkg/bus"
 	"github.com/tickcast/tickcast/pkg/codec"
 	"github.com/tickcast/tickcast/pkg/market"
 	"github.com/tickcast/tickcast/pkg/stream"
@@ -158,4 +159,21 @@ func TestAuthFailuresAreCountedByReason(t *testing.T) {
 		"auth_failures_total{missing}": 1, "auth_failures_total{refused}": 4, "auth_failures_total{late}": 1, "auth_failures_total{keys}": 0,
 		"connections_opened_total": 2, "connections": 1, "connections_closed_total{4401}": 1,
 	})
+}
+
+func TestMessagesThatCameTooFastAreCounted(t *testing.T) {
+	r := newRigOn(t, newBusWith(t, bus.Config{QueueMessages: 2}), stream.Config{})
+	r.announce("A")
+	r.dial(codec.MsgPack).begin(`"channels":["trade"],"symbols":["A"]`, 1)
+	trades := market.Stream{Channel: market.ChannelTrade, Symbol: "A"}
+	r.await("a message to be dropped", func() bool {
+		for range 100 {
+			r.seqs[trades]++
+			if err := r.bus.Publish(trades, appendTrade(t, nil, "A", r.seqs[trades])); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return r.bus.Status().Dropped > 0
+	})
+	r.await("its count", func() bool { return r.metrics()["upstream_dropped_total"] == float64(r.bus.Status().Dropped) })
 }
