@@ -73,8 +73,27 @@ func (p *process) end() {
 			p.t.Errorf("%s: %.4000s", p.name, log[at:])
 		}
 	}
+	if p.name == "streamer" || p.name == "feed" {
+		p.checkLog(log)
+	}
 	if p.t.Failed() {
 		p.t.Logf("%s, exit code %d, wrote:\n%s%s", strings.Join(p.cmd.Args, " "), p.cmd.ProcessState.ExitCode(), p.stdout.String(), log[max(0, len(log)-logShown):])
+	}
+}
+
+// checkLog holds what the programs log when nobody sees it on a terminal to one JSON object a
+// line, with what every line has.
+func (p *process) checkLog(log string) {
+	if p.cmd.ProcessState.ExitCode() == 2 {
+		return // a wrong option is told in plain words
+	}
+	for line := range strings.Lines(log) {
+		var fields struct{ Level, Ts, Msg string }
+		whole := strings.HasSuffix(line, "\n") // a process that was killed may have been writing
+		if err := json.Unmarshal([]byte(line), &fields); whole && (err != nil || fields.Level == "" || fields.Ts == "" || fields.Msg == "") {
+			p.t.Errorf("%s logs a line that is no JSON with level, ts and msg: %.300q", p.name, line)
+			return
+		}
 	}
 }
 

@@ -16,6 +16,8 @@ const (
 	// checkGrace is how long ticks that the store already has may still be on their way
 	// to this node before they count as lost.
 	checkGrace = 250 * time.Millisecond
+	// faultEvery is how often a store that cannot be read is told of, however often it is tried.
+	faultEvery = 10 * time.Second
 )
 
 // lostSome asks for a check of every stream followed: the newest tick of a stream that went
@@ -92,7 +94,7 @@ func (in *ingest) fetchOnce(ctx context.Context) (again bool) {
 
 func (in *ingest) putBack(fetching []*tape, checking bool, err error) {
 	if now, _ := in.up.Connected(); now {
-		in.log.Warn("last ticks not read, trying again", zap.Error(err))
+		in.unread.Do(func() { in.log.Warn("last ticks not read, trying again", zap.Error(err)) })
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()

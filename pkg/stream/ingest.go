@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
 	"github.com/tickcast/tickcast/pkg/codec"
 	"github.com/tickcast/tickcast/pkg/market"
@@ -104,6 +105,8 @@ type ingest struct {
 	kick       chan struct{} // wakes the fetcher
 	kickSearch chan struct{} // wakes the searcher
 	metrics    ingestMetrics
+
+	unread, unfound rate.Sometimes // lines of the log
 }
 
 // ingestMetrics are read by other goroutines at any time.
@@ -124,6 +127,8 @@ func newIngest(up Upstream, cfg *Config, c clock, post func(int, []item)) *inges
 		expecting:  make(map[*tape]struct{}),
 		kick:       make(chan struct{}, 1),
 		kickSearch: make(chan struct{}, 1),
+		unread:     rate.Sometimes{First: 1, Interval: faultEvery},
+		unfound:    rate.Sometimes{First: 1, Interval: faultEvery},
 	}
 }
 

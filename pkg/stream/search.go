@@ -202,7 +202,9 @@ func (in *ingest) searchOnce(ctx context.Context, t *tape) {
 		f, err = in.read(ctx, t, from, last, window)
 		cancel()
 		if now, _ := in.up.Connected(); err != nil && now {
-			in.log.Warn("stored trades not read, trying again", zap.Stringer("stream", t.stream), zap.Error(err))
+			in.unfound.Do(func() {
+				in.log.Warn("stored trades not read, trying again", zap.Stringer("stream", t.stream), zap.Error(err))
+			})
 		}
 	}
 
