@@ -267,14 +267,38 @@ func TestVerifyFindsNothingWrong(t *testing.T) {
 
 func TestRivalsServeTheSameWork(t *testing.T) {
 	const subscribers = 10
-	cfg := rival.Config{Symbols: tape.Symbols(20), Rate: 1000, Window: 10 * time.Millisecond}
-	servers := map[string]func(context.Context, net.Listener, rival.Config) error{
-		"floor": func(ctx context.Context, ln net.Listener, cfg rival.Config) error {
-			return floor.Serve(ctx, ln, cfg, 2)
+	symbols, window := tape.Symbols(20), 10*time.Millisecond
+	b, err := bus.Connect(t.Context(), bus.Config{Servers: bus.Embedded, Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	ready, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := b.Ready(ready); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	fed := make(chan error, 1)
+	go func() { fed <- feed.New(steady(1000), b, feed.Config{}, zap.NewNop()).Run(ctx) }()
+	defer func() {
+		stop()
+		if err := <-fed; err != nil {
+			t.Error(err)
+		}
+	}()
+
+	cfg := rival.Config{NATS: b.Status().URL, Symbols: symbols, Window: window}
+	servers := map[string]func(context.Context, net.Listener) error{
+		"floor": func(ctx context.Context, ln net.Listener) error {
+			return floor.Serve(ctx, ln, floor.Config{Symbols: symbols, Rate: 1000, Window: window}, 2)
 		},
+		natsServer: nil,
 	}
 	for name, r := range rivals {
-		servers[name] = r.serve
+		if r.serve != nil {
+			servers[name] = func(ctx context.Context, ln net.Listener) error { return r.serve(ctx, ln, cfg) }
+		}
 	}
 	for name, serve := range servers {
 		t.Run(name, func(t *testing.T) {
@@ -290,7 +314,7 @@ func TestRivalsServeTheSameWork(t *testing.T) {
 					t.Fatal(err)
 				}
 				addr <- ln.Addr().String()
-				go func() { done <- serve(ctx, ln, cfg) }()
+				go func() { done <- serve(ctx, ln) }()
 			}
 			r := measure(t, append(args, "--url", "ws://"+<-addr+"/v1/stream")...)
 			stop()
@@ -311,6 +335,8 @@ func TestWrongOptionsAreNamed(t *testing.T) {
 	}{
 		{&load{URL: "http://x", Subscribers: 1, Symbols: 1, ConnectRate: 1, Duration: 1, ReadRate: 1000}, "--url"},
 		{&load{URL: "ws://x", Symbols: 1, ConnectRate: 1, Duration: 1, ReadRate: 1000}, "--subscribers"},
+		{&rivalCmd{Name: "apache"}, "apache"},
+		{&matrix{Symbols: []int{20}, Market: []int{10}}, "--symbols"},
 		{&matrix{Servers: []string{"apache"}, Repeats: 1, Frames: 1, Duration: 1, ConnectRate: 1}, "apache"},
 		{&planCmd{}, "--subscribers"},
 		{&calibrate{}, "--repeats"},
@@ -330,7 +356,7 @@ func TestContestsRun(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	defer cancel()
-	m := options[matrix](t, "--subscribers", "20", "--ticks", "5", "--servers", "floor,gws", "--repeats", "1", "--duration", "300ms", "--frames", "1000", "--out", dir, "--name", "x", "--streamer", "none")
+	m := options[matrix](t, "--subscribers", "20", "--ticks", "5", "--servers", "floor,gws", "--market", "20", "--repeats", "1", "--duration", "300ms", "--frames", "1000", "--out", dir, "--name", "x", "--streamer", "none")
 	if err := m.run(ctx, "compare", nil, nil, nil); err != nil {
 		t.Fatal(err)
 	}

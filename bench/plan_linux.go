@@ -113,7 +113,7 @@ func (c *calibrate) Run(ctx context.Context) error {
 		{Subscribers: 1000, Ticks: 10, FramesPerSecond: c.Frames},
 		{Subscribers: 2000, Ticks: 100, FramesPerSecond: c.Frames / 2},
 		// One subscriber of everything: what is left is the price of receiving.
-		{Subscribers: 1, Ticks: 1000, FramesPerSecond: 100, PerMember: contest.Market},
+		{Subscribers: 1, Ticks: 1000, FramesPerSecond: 100, PerMember: 100},
 		// Not one that the coefficients are made with.
 		{Subscribers: 3000, Ticks: 30, FramesPerSecond: c.Frames * 2 / 3},
 	}

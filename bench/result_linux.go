@@ -33,6 +33,7 @@ type loadResult struct {
 	Closes    map[int]int64 `json:"closes"`
 
 	Latency fleet.Percentiles `json:"latency_us"`
+	Spread  [][2]float64      `json:"latency_distribution_us"` // pairs of a percentile and µs
 	// WorstPause is how long, in us, a healthy subscriber went without a message at the most.
 	WorstPause int64             `json:"worst_pause_us"`
 	Connect    fleet.Percentiles `json:"connect_us"`
@@ -54,7 +55,7 @@ type serverCost struct {
 // take fills in what was seen while counting.
 func (r *loadResult) take(total *fleet.Report) {
 	r.Tally, r.WireBytes, r.Closes = total.Tally, total.WireBytes, total.Closes
-	r.Latency, r.WorstPause = total.Latency.Percentiles(), total.WorstPause
+	r.Latency, r.Spread, r.WorstPause = total.Latency.Percentiles(), total.Latency.Distribution(), total.WorstPause
 	r.Failed += total.Failed
 	if total.LastError != "" {
 		r.LastError = total.LastError

@@ -12,7 +12,6 @@ import (
 
 	"github.com/tickcast/tickcast/bench/internal/floor"
 	"github.com/tickcast/tickcast/bench/internal/host"
-	"github.com/tickcast/tickcast/bench/internal/rival"
 	"github.com/tickcast/tickcast/bench/internal/tape"
 	"github.com/tickcast/tickcast/pkg/bus"
 	"github.com/tickcast/tickcast/pkg/feed"
@@ -31,10 +30,6 @@ func (w *work) Validate() error {
 		return errors.New("--market and --rate must be above 0, --window not below")
 	}
 	return nil
-}
-
-func (w *work) config() rival.Config {
-	return rival.Config{Symbols: tape.Symbols(w.Market), Rate: w.Rate, Window: w.Window}
 }
 
 // args are the options that make it again.
@@ -63,7 +58,7 @@ func (c *floorCmd) Run(ctx context.Context) error {
 	if c.UpgradeOnly {
 		return floor.Upgrade(ctx, ln.(*net.TCPListener))
 	}
-	return floor.Serve(ctx, ln, c.config(), c.Loops)
+	return floor.Serve(ctx, ln, floor.Config{Symbols: tape.Symbols(c.Market), Rate: c.Rate, Window: c.Window}, c.Loops)
 }
 
 // sourceCmd is NATS and a feed in one process: everything that a node needs which is not the
@@ -71,6 +66,7 @@ func (c *floorCmd) Run(ctx context.Context) error {
 type sourceCmd struct {
 	work
 	AtOnce bool `help:"Publish each trade by itself, and stamp it then."`
+	Random bool `help:"Each trade is of a symbol by chance, not of the next one."`
 }
 
 // Run implements the command.
@@ -88,5 +84,6 @@ func (c *sourceCmd) Run(ctx context.Context) error {
 	if c.AtOnce {
 		cfg.Window = time.Nanosecond
 	}
-	return feed.New(&tape.Source{Symbols: tape.Symbols(c.Market), Rate: c.Rate, Stamp: c.AtOnce}, b, cfg, zap.NewNop()).Run(ctx)
+	source := &tape.Source{Symbols: tape.Symbols(c.Market), Rate: c.Rate, Stamp: c.AtOnce, Random: c.Random}
+	return feed.New(source, b, cfg, zap.NewNop()).Run(ctx)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strconv"
 	"time"
 
@@ -18,9 +17,15 @@ type Server struct {
 	// Program is run with Args and the cell's own options, and prints a line "ready" with
 	// addr=host:port.
 	Program string
-	Args    func(c Cell, nats string) []string
+	Args    func(c Cell, o Outside) []string
 	Load    []string // options of the load, beside the cell's
 	Symbols string   // path of its list of symbols; "" where it knows them from the start
+}
+
+// Outside is what a server is given beside its work.
+type Outside struct {
+	NATS      string // URL of what the source publishes to
+	Cert, Key string // files, for cells with TLS
 }
 
 // A Cell is one kind of work: each of so many subscribers gets a message once a window, with
@@ -31,18 +36,30 @@ type Cell struct {
 	// FramesPerSecond over all subscribers sets the window: the load of a cell is the same
 	// for few subscribers and for many.
 	FramesPerSecond int `json:"messages_per_second"`
-	// PerMember is how many of the market's symbols each has; 0 means 10.
+	// PerMember is how many of the Market's symbols each has; 0 means 10 of 100.
 	PerMember int `json:"symbols,omitempty"`
+	Market    int `json:"market,omitempty"`
+	// TLS is for tickcast alone: the others serve none here.
+	TLS bool `json:"tls,omitempty"`
+	// Random has symbols trade by chance and subscribers choose theirs by chance, so that
+	// messages differ in size. Otherwise symbols trade by turns.
+	Random bool `json:"random,omitempty"`
 }
 
-// Market is how many symbols there are.
-const Market = 100
-
-func (c Cell) perMember() int {
+// Each is how many symbols a subscriber has.
+func (c Cell) Each() int {
 	if c.PerMember == 0 {
 		return 10
 	}
 	return c.PerMember
+}
+
+// All is how many symbols there are.
+func (c Cell) All() int {
+	if c.Market == 0 {
+		return 100
+	}
+	return c.Market
 }
 
 // Window is how long trades are gathered.
@@ -52,17 +69,26 @@ func (c Cell) Window() time.Duration {
 
 // Rate is how many trades happen a second, over all symbols.
 func (c Cell) Rate() float64 {
-	return float64(c.Ticks) * Market / float64(c.perMember()) / c.Window().Seconds()
+	return float64(c.Ticks) * float64(c.All()) / float64(c.Each()) / c.Window().Seconds()
 }
 
-// Work returns the cell as options of a server of this program.
+// Work returns the cell as options of the floor and of the source, which make trades.
 func (c Cell) Work() []string {
-	return []string{"--market", strconv.Itoa(Market), "--rate", fmt.Sprint(c.Rate()), "--window", c.Window().String()}
+	return []string{"--market", strconv.Itoa(c.All()), "--rate", fmt.Sprint(c.Rate()), "--window", c.Window().String()}
+}
+
+func (c Cell) String() string {
+	s := fmt.Sprintf("%d subscribers of %d of %d symbols, %d ticks a message", c.Subscribers, c.Each(), c.All(), c.Ticks)
+	if c.TLS {
+		s += ", TLS"
+	}
+	return s
 }
 
 // A Contest is what is run: every server in every cell, Repeats times in turn.
 type Contest struct {
 	Self      string // this program
+	Dir       string // for certificates; the caller removes it
 	Servers   []Server
 	Cells     []Cell
 	Repeats   int
@@ -92,6 +118,10 @@ type Run struct {
 	RSS           float64 `json:"rss_bytes"`
 	LatencyP99US  int64   `json:"latency_p99_us"`
 	ConnectSecond float64 `json:"connect_seconds"`
+	WireBytes     int64   `json:"wire_bytes"`
+
+	// Latency is pairs of a percentile and µs. The row has the medians.
+	Latency [][2]float64 `json:"-"`
 }
 
 // Rows are the runs of one server in one cell.
@@ -111,14 +141,25 @@ func (c *Contest) Run(ctx context.Context) (all []Rows, err error) {
 		all = append(all, rows...)
 		rows = all[len(all)-len(rows):]
 		if err := c.cell(ctx, cell, rows); err != nil {
-			return all, fmt.Errorf("%d subscribers, %d ticks a message: %w", cell.Subscribers, cell.Ticks, err)
+			return all, fmt.Errorf("%s: %w", cell, err)
 		}
 	}
 	return all, nil
 }
 
 func (c *Contest) cell(ctx context.Context, cell Cell, rows []Rows) error {
-	source, err := host.Start(c.OthersOn, c.Self, append([]string{"source"}, cell.Work()...)...)
+	args := append([]string{"source"}, cell.Work()...)
+	if cell.Random {
+		args = append(args, "--random")
+	}
+	var out Outside
+	var err error
+	if cell.TLS {
+		if out.Cert, out.Key, err = selfSigned(c.Dir); err != nil {
+			return err
+		}
+	}
+	source, err := host.Start(c.OthersOn, c.Self, args...)
 	if err != nil {
 		return err
 	}
@@ -127,16 +168,17 @@ func (c *Contest) cell(ctx context.Context, cell Cell, rows []Rows) error {
 	if err != nil {
 		return err
 	}
+	out.NATS = pairs["nats"]
 	for n := range c.Repeats {
 		for k := range c.Servers {
 			i := (n + k) % len(c.Servers) // nobody always follows the same one
-			run, err := c.calmly(ctx, cell, &c.Servers[i], pairs["nats"])
+			run, err := c.calmly(ctx, cell, &c.Servers[i], out)
 			if err != nil {
 				return fmt.Errorf("%s: %w", c.Servers[i].Name, err)
 			}
 			rows[i].Runs = append(rows[i].Runs, run)
-			c.Announced("%5d subscribers  %3d ticks  repeat %d  %-20s %6.2f us/message  %6.1f ns/tick  %5.1f ticks/message  server %3.0f %%, waited %2.0f %%  load %3.0f %%\n",
-				cell.Subscribers, cell.Ticks, n+1, c.Servers[i].Name, run.PerMessage(), run.PerTick(), run.TicksPerMessage(),
+			c.Announced("%s  repeat %d  %-20s %6.2f us/message  %6.1f ns/tick  %5.1f ticks/message  server %3.0f %%, waited %2.0f %%  load %3.0f %%\n",
+				cell, n+1, c.Servers[i].Name, run.PerMessage(), run.PerTick(), run.TicksPerMessage(),
 				100*run.ServerCPU/run.Seconds, 100*run.Waited(), 100*run.LoadCPU/run.Seconds)
 		}
 	}
@@ -152,9 +194,9 @@ const (
 )
 
 // calmly measures one server until it had its core for itself, and returns the calmest run.
-func (c *Contest) calmly(ctx context.Context, cell Cell, s *Server, nats string) (best Run, err error) {
+func (c *Contest) calmly(ctx context.Context, cell Cell, s *Server, out Outside) (best Run, err error) {
 	for n := range tries {
-		run, err := c.one(ctx, cell, s, nats)
+		run, err := c.one(ctx, cell, s, out)
 		if err != nil {
 			return Run{}, err
 		}
@@ -169,8 +211,8 @@ func (c *Contest) calmly(ctx context.Context, cell Cell, s *Server, nats string)
 }
 
 // one measures one server, which is started for it.
-func (c *Contest) one(ctx context.Context, cell Cell, s *Server, nats string) (Run, error) {
-	server, err := host.Start(c.ServerOn, s.Program, s.Args(cell, nats)...)
+func (c *Contest) one(ctx context.Context, cell Cell, s *Server, o Outside) (Run, error) {
+	server, err := host.Start(c.ServerOn, s.Program, s.Args(cell, o)...)
 	if err != nil {
 		return Run{}, err
 	}
@@ -179,14 +221,22 @@ func (c *Contest) one(ctx context.Context, cell Cell, s *Server, nats string) (R
 	if err != nil {
 		return Run{}, err
 	}
+	page, stream := "http://", "ws://"
+	if cell.TLS {
+		page, stream = "https://", "wss://"
+	}
 	if s.Symbols != "" {
-		if err := c.known(ctx, "http://"+pairs["addr"]+s.Symbols); err != nil {
+		if err := known(ctx, page+pairs["addr"]+s.Symbols, cell.All()); err != nil {
 			return Run{}, err
 		}
 	}
+	pick := "even"
+	if cell.Random {
+		pick = "uniform"
+	}
 	out, err := host.Output(ctx, c.OthersOn, c.Self, append([]string{"load", "--json",
-		"--url", "ws://" + pairs["addr"] + "/v1/stream", "--pid", strconv.Itoa(server.PID()),
-		"--market", strconv.Itoa(Market), "--symbols", strconv.Itoa(cell.perMember()), "--pick", "even",
+		"--url", stream + pairs["addr"] + "/v1/stream", "--insecure", "--pid", strconv.Itoa(server.PID()),
+		"--market", strconv.Itoa(cell.All()), "--symbols", strconv.Itoa(cell.Each()), "--pick", pick,
 		"--subscribers", strconv.Itoa(cell.Subscribers), "--connect-rate", fmt.Sprint(c.Connect),
 		"--duration", c.Duration.String(), "--nap", c.Nap.String(),
 	}, s.Load...)...)
@@ -196,42 +246,11 @@ func (c *Contest) one(ctx context.Context, cell Cell, s *Server, nats string) (R
 	return parseRun(out)
 }
 
-// knownWithin is generous: a node knows its symbols some 100 ms after it is ready.
-const knownWithin = 20 * time.Second
-
-// known waits until the server lists the whole market: before that it refuses subscribers.
-func (c *Contest) known(ctx context.Context, url string) error {
-	ctx, cancel := context.WithTimeout(ctx, knownWithin)
-	defer cancel()
-	look := time.NewTicker(20 * time.Millisecond)
-	defer look.Stop()
-	for {
-		var rows []json.RawMessage
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		err = json.NewDecoder(resp.Body).Decode(&rows)
-		_ = resp.Body.Close()
-		if err == nil && len(rows) >= Market {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%s lists %d symbols of %d: %w", url, len(rows), Market, ctx.Err())
-		case <-look.C:
-		}
-	}
-}
-
 func parseRun(out []byte) (Run, error) {
 	var l struct {
 		Run
 		OwnCPU  float64            `json:"own_cpu_seconds"`
+		Spread  [][2]float64       `json:"latency_distribution_us"`
 		Latency map[string]int64   `json:"latency_us"`
 		Server  map[string]float64 `json:"server"`
 	}
@@ -242,7 +261,7 @@ func parseRun(out []byte) (Run, error) {
 	r.LoadCPU, r.LatencyP99US = l.OwnCPU, l.Latency["p99"]
 	r.ServerWaited = l.Server["waited_seconds"]
 	r.ServerCPU, r.RSSPerConn = l.Server["cpu_seconds"], l.Server["rss_bytes_per_connection"]
-	r.RSS = l.Server["rss_bytes"]
+	r.RSS, r.Latency = l.Server["rss_bytes"], l.Spread
 	if r.Messages == 0 || r.Ticks == 0 {
 		return r, fmt.Errorf("no message came to %d subscribers", r.Ready)
 	}

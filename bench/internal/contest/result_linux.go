@@ -2,18 +2,16 @@ package contest
 
 import (
 	"encoding/json"
-	"fmt"
-	"io"
+	"errors"
 	"os"
 	"path/filepath"
-	"strings"
-	"text/tabwriter"
 
 	"github.com/tickcast/tickcast/bench/internal/host"
 )
 
 // A Result is what a contest found, as it is kept in a file.
 type Result struct {
+	Kind    string            `json:"kind"` // compare or peers
 	Stamp   host.Stamp        `json:"stamp"`
 	Repeats int               `json:"repeats"`
 	Servers map[string]string `json:"servers"` // what each is
@@ -33,23 +31,31 @@ type Row struct {
 	ServerCores      Spread `json:"server_cores"` // CPU seconds a second
 	LoadCores        Spread `json:"load_cores"`
 	Waited           Spread `json:"server_waited"` // share of the time
-	// ToFloor compares the CPU a tick with the floor's of the same repeat; 0 without one.
+	// ToFloor and ToGWS compare the CPU a tick with theirs of the same repeat; 0 without one.
 	ToFloor Spread `json:"cpu_per_tick_to_floor"`
-	Lost    int64  `json:"lost"` // subscribers that failed or ended, in all repeats
-	Missed  int64  `json:"missed"`
-	Runs    []Run  `json:"runs"`
+	ToGWS   Spread `json:"cpu_per_tick_to_gws"`
+	// Latency is pairs of a percentile and the median of the repeats' µs.
+	Latency [][2]float64 `json:"latency_distribution_us,omitempty"`
+	Lost    int64        `json:"lost"` // subscribers that failed or ended, in all repeats
+	Missed  int64        `json:"missed"`
+	Runs    []Run        `json:"runs"`
 }
 
-// Floor is the name of the server that others are compared with.
-const Floor = "floor"
+// The servers that others are compared with.
+const (
+	Floor = "floor"
+	GWS   = "gws"
+)
 
 // Summarize works out the rows.
 func Summarize(all []Rows) []Row {
-	floors := make(map[Cell][]Run)
+	type who struct {
+		cell Cell
+		name string
+	}
+	runs := make(map[who][]Run)
 	for _, r := range all {
-		if r.Server == Floor {
-			floors[r.Cell] = r.Runs
-		}
+		runs[who{r.Cell, r.Server}] = r.Runs
 	}
 	var rows []Row
 	for _, r := range all {
@@ -68,13 +74,14 @@ func Summarize(all []Rows) []Row {
 		row.ServerCores = spread(func(r *Run) float64 { return r.ServerCPU / r.Seconds })
 		row.LoadCores = spread(func(r *Run) float64 { return r.LoadCPU / r.Seconds })
 		row.Waited = spread((*Run).Waited)
-		var ratios []float64
-		for i, f := range floors[r.Cell] {
-			if i < len(r.Runs) && f.PerTick() > 0 {
-				ratios = append(ratios, r.Runs[i].PerTick()/f.PerTick())
+		row.ToFloor = ratios(r.Runs, runs[who{r.Cell, Floor}])
+		row.ToGWS = ratios(r.Runs, runs[who{r.Cell, GWS}])
+		if len(r.Runs) > 0 {
+			for i, point := range r.Runs[0].Latency {
+				us := spread(func(r *Run) float64 { return r.Latency[i][1] })
+				row.Latency = append(row.Latency, [2]float64{point[0], us.Median})
 			}
 		}
-		row.ToFloor = NewSpread(ratios)
 		for _, run := range r.Runs {
 			row.Lost += run.Failed + int64(run.Ready-run.Open)
 			row.Missed += run.Missed
@@ -84,51 +91,20 @@ func Summarize(all []Rows) []Row {
 	return rows
 }
 
-// Table writes the rows as a table of Markdown, or aligned for a terminal.
-func (r *Result) Table(out io.Writer, markdown bool) error {
-	head := []string{"subscribers", "ticks a message", "server", "µs a message", "ns a tick", "± %", "to floor", "measured ticks", "messages/s", "KiB a connection", "load's CPU", "waited", "lost"}
-	w := out
-	if !markdown {
-		tw := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		defer func() { _ = tw.Flush() }()
-		w = tw
-	}
-	line := func(cells []string) error {
-		text := strings.Join(cells, "\t") + "\n"
-		if markdown {
-			text = "| " + strings.Join(cells, " | ") + " |\n"
-		}
-		_, err := io.WriteString(w, text)
-		return err
-	}
-	if err := line(head); err != nil {
-		return err
-	}
-	if markdown {
-		if _, err := io.WriteString(w, strings.Repeat("| --- ", len(head))+"|\n"); err != nil {
-			return err
+// ratios compares the CPU a tick, repeat by repeat: a machine that slows down for both does
+// not show.
+func ratios(runs, to []Run) Spread {
+	var all []float64
+	for i := range min(len(runs), len(to)) {
+		if to[i].PerTick() > 0 {
+			all = append(all, runs[i].PerTick()/to[i].PerTick())
 		}
 	}
-	for _, row := range r.Rows {
-		ratio := "-"
-		if row.ToFloor.Median > 0 {
-			ratio = fmt.Sprintf("%.2f (%.2f-%.2f)", row.ToFloor.Median, row.ToFloor.Min, row.ToFloor.Max)
-		}
-		err := line([]string{
-			fmt.Sprint(row.Subscribers), fmt.Sprint(row.Ticks), row.Server,
-			fmt.Sprintf("%.2f", row.PerMessageUS.Median), fmt.Sprintf("%.1f", row.PerTickNS.Median), fmt.Sprintf("%.0f", row.PerTickNS.Percent()), ratio,
-			fmt.Sprintf("%.1f", row.TicksPerMessage.Median), fmt.Sprintf("%.0f", row.MessagesPerSec.Median),
-			fmt.Sprintf("%.1f", row.RSSPerConnection.Median/1024), fmt.Sprintf("%.0f %%", 100*row.LoadCores.Median), fmt.Sprintf("%.0f %%", 100*row.Waited.Median), fmt.Sprint(row.Lost),
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return NewSpread(all)
 }
 
-// Write keeps the result as name.json and name.md.
-func (r *Result) Write(dir, name string, order []string) error {
+// Write keeps the result as name.json, and as a page in name.md.
+func (r *Result) Write(dir, name string) error {
 	data, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return err
@@ -136,19 +112,8 @@ func (r *Result) Write(dir, name string, order []string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, name+".json"), append(data, '\n'), 0o644); err != nil {
-		return err
-	}
-	var page strings.Builder
-	s := r.Stamp
-	fmt.Fprintf(&page, "# %s\n\n`%s`\n\n%s, commit %s, %s, %d cores, Linux %s, %s. Medians of %d alternating repeats.\n\n",
-		name, s.Command, s.Time.Format("2006-01-02 15:04 MST"), s.Commit, s.CPU, s.Cores, s.Kernel, s.Go, r.Repeats)
-	if err := r.Table(&page, true); err != nil {
-		return err
-	}
-	page.WriteString("\n± is half the distance from the least to the most. \"To floor\" compares the CPU a delivered tick with the floor's in the same repeat. \"Waited\" is for how much of the time others had the server's core; a run with over 10 % was repeated up to twice.\n\n")
-	for _, name := range order {
-		fmt.Fprintf(&page, "- %s: %s\n", name, r.Servers[name])
-	}
-	return os.WriteFile(filepath.Join(dir, name+".md"), []byte(page.String()), 0o644)
+	return errors.Join(
+		os.WriteFile(filepath.Join(dir, name+".json"), append(data, '\n'), 0o644),
+		os.WriteFile(filepath.Join(dir, name+".md"), []byte(r.Page(name)), 0o644),
+	)
 }

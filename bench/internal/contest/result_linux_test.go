@@ -15,16 +15,21 @@ func TestRatiosAreOfTheSameRepeat(t *testing.T) {
 		}
 		return all
 	}
-	rows := Summarize([]Rows{{cell, "other", runs(2, 4, 20)}, {cell, Floor, runs(1, 2, 10)}})
+	rows := Summarize([]Rows{{cell, "other", runs(2, 4, 20)}, {cell, Floor, runs(1, 2, 10)}, {cell, GWS, runs(4, 4, 10)}})
 	if got, want := rows[0].ToFloor, (Spread{2, 2, 2}); got != want {
 		t.Errorf("ratio %v, want %v", got, want)
+	}
+	if got, want := rows[0].ToGWS, (Spread{1, 0.5, 2}); got != want {
+		t.Errorf("ratio to gws %v, want %v", got, want)
 	}
 	if rows[0].PerTickNS.Median != 4.0/200*1e9 || rows[0].Lost != 3 || rows[0].Missed != 3 {
 		t.Errorf("%+v", rows[0])
 	}
-	var page strings.Builder
-	if err := (&Result{Rows: rows}).Table(&page, true); err != nil || strings.Count(page.String(), "\n") != 4 || !strings.Contains(page.String(), "| 2.00 (2.00-2.00) |") {
-		t.Errorf("%v\n%s", err, page.String())
+	page := (&Result{Rows: rows, Servers: map[string]string{"other": "serves"}}).Page("x")
+	for _, want := range []string{"| 2.00 (2.00-2.00) | 1.00 (0.50-2.00) |", "- other: serves\n"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is not in\n%s", want, page)
+		}
 	}
 }
 

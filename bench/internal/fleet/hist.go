@@ -73,3 +73,15 @@ func (h Hist) Percentiles() Percentiles {
 	q := h.ValueAtQuantile
 	return Percentiles{q(50), q(90), q(99), q(99.9), h.Max()}
 }
+
+// Distribution reads off pairs of a percentile and µs, more of them the rarer they get; nil
+// for an empty Hist.
+func (h Hist) Distribution() (all [][2]float64) {
+	if h.Histogram == nil || h.TotalCount() == 0 {
+		return nil
+	}
+	for _, p := range []float64{0, 10, 25, 50, 75, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.98, 99.99, 100} {
+		all = append(all, [2]float64{p, float64(h.ValueAtQuantile(p))})
+	}
+	return all
+}

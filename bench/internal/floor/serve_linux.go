@@ -14,8 +14,16 @@ import (
 	"github.com/tickcast/tickcast/pkg/eventloop"
 )
 
+// Config is the work: trades of these symbols at this rate over all, which the floor makes
+// itself, sent once a window. A Window of 0 sends each trade at once.
+type Config struct {
+	Symbols []string
+	Rate    float64
+	Window  time.Duration
+}
+
 // Serve runs the floor until ctx ends.
-func Serve(ctx context.Context, ln net.Listener, cfg rival.Config, loops int) error {
+func Serve(ctx context.Context, ln net.Listener, cfg Config, loops int) error {
 	stop := make(chan struct{})
 	errs := make(chan error, loops)
 	start := time.Now()

@@ -2,6 +2,7 @@ package host
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
@@ -20,6 +21,11 @@ type Stamp struct {
 	Go      string    `json:"go"`
 	Commit  string    `json:"commit"` // with "+" behind it where files differ from it
 	Command string    `json:"command"`
+}
+
+// String is for people; the command is not in it.
+func (s Stamp) String() string {
+	return fmt.Sprintf("%s, commit %s, %s, %d cores, Linux %s, %s", s.Time.Format("2006-01-02 15:04 MST"), s.Commit, s.CPU, s.Cores, s.Kernel, s.Go)
 }
 
 // NewStamp asks the machine and git. command is what to run for the same again.

@@ -13,7 +13,11 @@ import (
 // trades of a symbol are one message to all who have it. A subscriber of ten symbols so gets
 // up to ten messages a window and not one.
 func GWSBroadcast(ctx context.Context, ln net.Listener, cfg Config) error {
-	hub := NewHub(cfg)
+	hub, err := NewHub(cfg)
+	if err != nil {
+		return err
+	}
+	defer hub.Close()
 	e := &broadcastEvents{gwsEvents: gwsEvents{hub: hub}, bySymbol: make([]map[*gws.Conn]struct{}, len(cfg.Symbols))}
 	for i := range e.bySymbol {
 		e.bySymbol[i] = make(map[*gws.Conn]struct{})
@@ -27,7 +31,7 @@ func GWSBroadcast(ctx context.Context, ln net.Listener, cfg Config) error {
 		go conn.ReadLoop() // ends with the connection
 	})
 	var running sync.WaitGroup
-	running.Go(func() { hub.each(ctx, func([]byte) { e.broadcast() }) })
+	running.Go(func() { hub.each(ctx, e.broadcast) })
 	defer running.Wait()
 	return serve(ctx, ln, srv)
 }
@@ -59,13 +63,12 @@ func (e *broadcastEvents) OnClose(conn *gws.Conn, _ error) {
 	}
 }
 
-func (e *broadcastEvents) broadcast() {
+func (e *broadcastEvents) broadcast(w *window) {
 	for i, conns := range e.bySymbol {
-		n := e.hub.market.Counts[i]
-		if n == 0 || len(conns) == 0 {
+		if w.counts[i] == 0 || len(conns) == 0 {
 			continue
 		}
-		b := gws.NewBroadcaster(gws.OpcodeBinary, batch(e.hub.market.Chunks[i], n))
+		b := gws.NewBroadcaster(gws.OpcodeBinary, batch(w.records[i], w.counts[i]))
 		for conn := range conns {
 			_ = b.Broadcast(conn) // fails for closed connections, which OnClose removes
 		}

@@ -11,7 +11,11 @@ import (
 // Coder serves by coder/websocket as its documentation shows: Accept without compression,
 // Read on the handler's goroutine, and Write from the loop.
 func Coder(ctx context.Context, ln net.Listener, cfg Config) error {
-	hub := NewHub(cfg)
+	hub, err := NewHub(cfg)
+	if err != nil {
+		return err
+	}
+	defer hub.Close()
 	return serveHTTP(ctx, ln, hub, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
 		if err != nil {

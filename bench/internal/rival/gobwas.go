@@ -14,7 +14,11 @@ import (
 // connection, and a goroutine that reads each. A frame is put together in memory, so that it
 // takes one write and not two.
 func Gobwas(ctx context.Context, ln net.Listener, cfg Config) error {
-	hub := NewHub(cfg)
+	hub, err := NewHub(cfg)
+	if err != nil {
+		return err
+	}
+	defer hub.Close()
 	var running sync.WaitGroup
 	running.Go(func() { hub.Run(ctx) })
 	defer running.Wait()

@@ -11,7 +11,11 @@ import (
 // GWS serves by lxzan/gws as its examples do: a goroutine in ReadLoop for each connection,
 // and WriteMessage from the loop.
 func GWS(ctx context.Context, ln net.Listener, cfg Config) error {
-	hub := NewHub(cfg)
+	hub, err := NewHub(cfg)
+	if err != nil {
+		return err
+	}
+	defer hub.Close()
 	up := gws.NewUpgrader(&gwsEvents{hub: hub}, &gws.ServerOption{})
 	return serveHTTP(ctx, ln, hub, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, err := up.Upgrade(w, r)

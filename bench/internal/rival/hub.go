@@ -2,33 +2,43 @@ package rival
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/tickcast/tickcast/bench/internal/tape"
 	"github.com/tickcast/tickcast/bench/internal/wire"
 )
 
 // A Sender is a connection of some library. Send writes one binary message and does not
-// keep it; it is called from one goroutine, and an error ends the connection.
+// keep it; it is called from one goroutine at a time, and an error ends the connection.
 type Sender interface {
 	Send(msg []byte) error
 }
 
 // A Hub is the loop that all rivals share: once a window it builds each subscriber's message
-// and sends it.
+// from what has come for its symbols, and sends it.
 type Hub struct {
 	cfg    Config
-	market *tape.Windows
+	intake *intake
 
 	mu   sync.Mutex
-	subs map[Sender][]int
+	subs []subscriber
+	msg  []byte
 }
 
-// NewHub starts a market.
-func NewHub(cfg Config) *Hub {
-	return &Hub{cfg: cfg, market: tape.NewWindows(tape.New(cfg.Symbols, cfg.Rate, time.Now())), subs: make(map[Sender][]int)}
+type subscriber struct {
+	Sender
+	symbols []int
 }
+
+// NewHub connects to NATS. Close ends that.
+func NewHub(cfg Config) (*Hub, error) {
+	in, err := newIntake(cfg)
+	return &Hub{cfg: cfg, intake: in}, err
+}
+
+// Close ends the subscription at NATS.
+func (h *Hub) Close() { h.intake.close() }
 
 // Add subscribes s, which has sent request, and answers it.
 func (h *Hub) Add(s Sender, request []byte) error {
@@ -41,7 +51,7 @@ func (h *Hub) Add(s Sender, request []byte) error {
 	if err := s.Send(ack); err != nil {
 		return err
 	}
-	h.subs[s] = wanted
+	h.subs = append(h.subs, subscriber{s, wanted})
 	return nil
 }
 
@@ -49,57 +59,52 @@ func (h *Hub) Add(s Sender, request []byte) error {
 func (h *Hub) Remove(s Sender) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.subs, s)
+	h.subs = slices.DeleteFunc(h.subs, func(sub subscriber) bool { return sub.Sender == s })
 }
 
 // Run sends until ctx ends.
 func (h *Hub) Run(ctx context.Context) {
-	h.each(ctx, func(msg []byte) {
-		for s, wanted := range h.subs {
-			msg, n := wire.AppendBatchHead(msg[:0]), 0
-			for _, i := range wanted {
-				if k := h.market.Counts[i]; k > 0 {
-					msg = append(msg, h.market.Chunks[i]...)
-					n += k
-				}
+	h.each(ctx, func(w *window) {
+		h.subs = slices.DeleteFunc(h.subs, func(s subscriber) bool {
+			msg, n := wire.AppendBatchHead(h.msg[:0]), 0
+			for _, i := range s.symbols {
+				msg = append(msg, w.records[i]...)
+				n += w.counts[i]
 			}
+			h.msg = msg
 			if n == 0 {
-				continue
+				return false
 			}
 			wire.PutCount(msg, n)
-			if s.Send(msg) != nil {
-				delete(h.subs, s)
-			}
-		}
+			return s.Send(msg) != nil
+		})
 	})
 }
 
-// messageBytes holds the largest message of any sensible cell.
-const messageBytes = 16 << 20
+// each calls flush at the end of every window in which something came, under the lock.
+func (h *Hub) each(ctx context.Context, flush func(*window)) {
+	h.intake.each(ctx, h.cfg.Window, func(w *window) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		flush(w)
+	})
+}
 
-// each calls flush at the end of every window in which something happened, under the lock.
-func (h *Hub) each(ctx context.Context, flush func(msg []byte)) {
-	timer := time.NewTimer(0)
+// each calls flush at the end of every window in which something came, until ctx ends. A
+// flush that takes longer than a window stretches it.
+func (in *intake) each(ctx context.Context, every time.Duration, flush func(*window)) {
+	timer := time.NewTimer(every)
 	defer timer.Stop()
-	msg := make([]byte, 0, messageBytes)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-timer.C:
+		case now := <-timer.C:
+			if w := in.take(); w.total > 0 {
+				flush(w)
+			}
+			timer.Reset(time.Until(now.Add(every)))
 		}
-		now := time.Now()
-		h.market.Take(now)
-		if h.market.Total > 0 {
-			h.mu.Lock()
-			flush(msg)
-			h.mu.Unlock()
-		}
-		next := now.Add(h.cfg.Window)
-		if h.cfg.Window == 0 {
-			next = h.market.NextAt()
-		}
-		timer.Reset(time.Until(next))
 	}
 }
 

@@ -5,18 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
-
-	"github.com/tickcast/tickcast/bench/internal/tape"
 )
 
 // NATS serves by nats-server's own WebSocket listener: subscribers are NATS clients, each
-// symbol is a subject, and a window's trades of a symbol are one message to it. It takes the
-// listener's address; the trades are published from this process. It is ready when this
-// calls started.
+// symbol is a subject, and a window's trades of a symbol are one message to it. This process
+// relays them from the other NATS, which knows no windows. addr is the listener's; it is
+// ready when this calls started.
 func NATS(ctx context.Context, addr string, cfg Config, started func(addr string)) error {
 	tcp, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {
@@ -43,38 +40,28 @@ func NATS(ctx context.Context, addr string, cfg Config, started func(addr string
 		return err
 	}
 	defer conn.Close()
+	in, err := newIntake(cfg)
+	if err != nil {
+		return err
+	}
+	defer in.close()
 	started(fmt.Sprintf("%s:%d", opts.Websocket.Host, opts.Websocket.Port))
-	return publish(ctx, conn, cfg)
+	return relay(ctx, in, conn, cfg)
 }
 
-// publish sends each symbol's trades of a window as one message.
-func publish(ctx context.Context, conn *nats.Conn, cfg Config) error {
-	market := tape.NewWindows(tape.New(cfg.Symbols, cfg.Rate, time.Now()))
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-timer.C:
-		}
-		now := time.Now()
-		market.Take(now)
-		for i, records := range market.Chunks {
-			if market.Counts[i] == 0 {
-				continue
-			}
-			if err := conn.Publish(cfg.Symbols[i], batch(records, market.Counts[i])); err != nil {
-				return err
+// relay publishes what came of each symbol in a window as one message.
+func relay(ctx context.Context, in *intake, conn *nats.Conn, cfg Config) (err error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	in.each(ctx, cfg.Window, func(w *window) {
+		for i, n := range w.counts {
+			if n > 0 && err == nil {
+				err = conn.Publish(cfg.Symbols[i], batch(w.records[i], n))
 			}
 		}
-		if err := conn.Flush(); err != nil {
-			return err
+		if err = errors.Join(err, conn.Flush()); err != nil {
+			stop()
 		}
-		next := now.Add(cfg.Window)
-		if cfg.Window == 0 {
-			next = market.NextAt()
-		}
-		timer.Reset(time.Until(next))
-	}
+	})
+	return err
 }

@@ -1,7 +1,11 @@
-// Package rival is servers to compare with: each sends the same trades in the same windows
-// to the same subscribers as a tickcast node, by another WebSocket library, set up as its
-// documentation advises. They make the trades in their own process, from a [tape.Tape]:
-// unlike tickcast they receive nothing, queue nothing and promise nothing to who is slow.
+// Package rival is servers to compare with: each receives the same trades from the same NATS
+// as a tickcast node, and sends them in the same windows to the same subscribers, by another
+// WebSocket library, set up as its documentation advises.
+//
+// All but one share a [Hub]: NATS in, matching by symbol, one msgpack batch a window and
+// subscriber. What differs between their files is what a library asks for: how a connection is
+// upgraded and read, and how a message is written. Unlike tickcast they keep no queue, no
+// history and no snapshot, count nothing, and wait for a subscriber that is slow.
 package rival
 
 import (
@@ -17,10 +21,10 @@ import (
 	"github.com/tickcast/tickcast/pkg/codec"
 )
 
-// Config is the work: trades of these symbols at this rate over all, sent once a window.
+// Config is the work. All of it is required.
 type Config struct {
-	Symbols []string
-	Rate    float64
+	NATS    string   // where the trades come from
+	Symbols []string // of the market, in order
 	Window  time.Duration
 }
 

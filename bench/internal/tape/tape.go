@@ -7,6 +7,7 @@ package tape
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -98,7 +99,8 @@ type Source struct {
 	Symbols []string
 	Rate    float64
 	// Stamp gives each trade the time at which the feed gets it, for latencies from there.
-	Stamp bool
+	Stamp  bool
+	Random bool // each trade is of a symbol by chance, from a fixed seed, and not of the next one
 }
 
 // stepEvery is how often a Source looks at the clock.
@@ -115,6 +117,7 @@ func (s *Source) Run(ctx context.Context, sink feed.Sink) error {
 	}
 	sink.Announce(all...)
 	t := New(s.Symbols, s.Rate, time.Now())
+	rng := rand.New(rand.NewPCG(1, 2))
 	step := time.NewTicker(stepEvery)
 	defer step.Stop()
 	for {
@@ -126,6 +129,9 @@ func (s *Source) Run(ctx context.Context, sink feed.Sink) error {
 				trade, _ := t.Next()
 				if s.Stamp {
 					trade.Time = time.Now().UnixNano()
+				}
+				if s.Random {
+					trade.Symbol = s.Symbols[rng.IntN(len(s.Symbols))] // the feed numbers them
 				}
 				sink.Trade(trade)
 			}
