@@ -26,6 +26,7 @@ type Row struct {
 	PerMessageUS     Spread `json:"cpu_us_per_message"`
 	TicksPerMessage  Spread `json:"measured_ticks_per_message"`
 	MessagesPerSec   Spread `json:"measured_messages_per_second"`
+	BytesPerSec      Spread `json:"measured_bytes_per_second"` // of WebSocket frames, before TLS
 	RSSPerConnection Spread `json:"rss_bytes_per_connection"`
 	RSS              Spread `json:"rss_bytes"`
 	ServerCores      Spread `json:"server_cores"` // CPU seconds a second
@@ -69,6 +70,7 @@ func Summarize(all []Rows) []Row {
 		}
 		row.PerTickNS, row.PerMessageUS, row.TicksPerMessage = spread((*Run).PerTick), spread((*Run).PerMessage), spread((*Run).TicksPerMessage)
 		row.MessagesPerSec = spread(func(r *Run) float64 { return float64(r.Messages) / r.Seconds })
+		row.BytesPerSec = spread(func(r *Run) float64 { return float64(r.WireBytes) / r.Seconds })
 		row.RSSPerConnection = spread(func(r *Run) float64 { return r.RSSPerConn })
 		row.RSS = spread(func(r *Run) float64 { return r.RSS })
 		row.ServerCores = spread(func(r *Run) float64 { return r.ServerCPU / r.Seconds })

@@ -5,19 +5,42 @@ import (
 	"math"
 )
 
-// A Sample is a node's measured work a second, and the cores that it took.
+// A Sample is a node's work a second. Cores is what it took, where it was measured.
 type Sample struct {
-	Frames, Ticks, Ingest, Cores float64
+	Frames, Ticks, Ingest float64
+	TLSFrames, TLSBytes   float64 // those of Frames that were sealed, and their bytes; 0 without TLS
+	Cores                 float64
+}
+
+// terms is how many kinds of work the CPU is the sum of.
+const terms = 5
+
+func (s *Sample) work() [terms]float64 {
+	return [terms]float64{s.Frames, s.Ticks, s.Ingest, s.TLSFrames, s.TLSBytes}
+}
+
+// seconds is what each kind of work takes.
+func (c *Coefficients) seconds() [terms]float64 {
+	return [terms]float64{c.FrameUS * 1e-6, c.TickNS * 1e-9, c.IngestNS * 1e-9, c.TLSFrameUS * 1e-6, c.TLSByteNS * 1e-9}
+}
+
+// cores is what a sample's work should take.
+func (c *Coefficients) cores(s Sample) (sum float64) {
+	work := s.work()
+	for i, each := range c.seconds() {
+		sum += each * work[i]
+	}
+	return sum
 }
 
 // ErrSamples reports samples that do not tell the coefficients apart.
-var ErrSamples = errors.New("plan: the samples do not tell what a message, a tick and an ingested tick cost")
+var ErrSamples = errors.New("plan: the samples do not tell what a message, an event, an event received, a sealed message and a sealed byte cost")
 
 // Fit finds the coefficients of the CPU by least squares of relative errors: a sample counts
 // the same whether it kept a tenth of a core busy or all of it. What would come out below 0,
 // as by noise, is 0. FitPercent is the largest error of a sample.
 func Fit(samples []Sample) (Coefficients, error) {
-	use := [3]bool{true, true, true}
+	use := [terms]bool{true, true, true, true, true}
 	for {
 		x, err := solve(samples, use)
 		if err != nil {
@@ -33,7 +56,7 @@ func Fit(samples []Sample) (Coefficients, error) {
 			use[negative] = false
 			continue
 		}
-		c := Coefficients{FrameUS: x[0] * 1e6, TickNS: x[1] * 1e9, IngestNS: x[2] * 1e9}
+		c := Coefficients{FrameUS: x[0] * 1e6, TickNS: x[1] * 1e9, IngestNS: x[2] * 1e9, TLSFrameUS: x[3] * 1e6, TLSByteNS: x[4] * 1e9}
 		for _, s := range samples {
 			c.FitPercent = max(c.FitPercent, math.Abs(c.Off(s)))
 		}
@@ -42,22 +65,23 @@ func Fit(samples []Sample) (Coefficients, error) {
 }
 
 // Off is by how many percent the forecast for a sample's work differs from its cores.
-func (c *Coefficients) Off(s Sample) float64 {
-	forecast := s.Frames*c.FrameUS*1e-6 + s.Ticks*c.TickNS*1e-9 + s.Ingest*c.IngestNS*1e-9
-	return 100 * (forecast - s.Cores) / s.Cores
-}
+func (c *Coefficients) Off(s Sample) float64 { return 100 * (c.cores(s) - s.Cores) / s.Cores }
 
 // solve solves the normal equations for those coefficients that are used, by elimination.
-func solve(samples []Sample, use [3]bool) (x [3]float64, err error) {
-	var m [3][4]float64
+func solve(samples []Sample, use [terms]bool) (x [terms]float64, err error) {
+	var m [terms][terms + 1]float64
 	for _, s := range samples {
 		if !(s.Cores > 0) {
 			return x, ErrSamples
 		}
-		v := [4]float64{s.Frames / s.Cores, s.Ticks / s.Cores, s.Ingest / s.Cores, 1}
+		var v [terms + 1]float64
+		for i, w := range s.work() {
+			v[i] = w / s.Cores
+		}
+		v[terms] = 1
 		for i := range m {
 			for j := range v {
-				if use[i] && (j == 3 || use[j]) {
+				if use[i] && (j == terms || use[j]) {
 					m[i][j] += v[i] * v[j]
 				}
 			}
@@ -70,7 +94,7 @@ func solve(samples []Sample, use [3]bool) (x [3]float64, err error) {
 		}
 		scale := m[i][i]
 		for k := range i {
-			for j, factor := k+1, m[i][k]/m[k][k]; j < 4; j++ {
+			for j, factor := k+1, m[i][k]/m[k][k]; j <= terms; j++ {
 				m[i][j] -= factor * m[k][j]
 			}
 			m[i][k] = 0
@@ -79,9 +103,9 @@ func solve(samples []Sample, use [3]bool) (x [3]float64, err error) {
 			return x, ErrSamples
 		}
 	}
-	for i := 2; i >= 0; i-- {
-		x[i] = m[i][3]
-		for j := i + 1; j < 3; j++ {
+	for i := terms - 1; i >= 0; i-- {
+		x[i] = m[i][terms]
+		for j := i + 1; j < terms; j++ {
 			x[i] -= m[i][j] * x[j]
 		}
 		x[i] /= m[i][i]

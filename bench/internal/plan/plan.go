@@ -12,13 +12,15 @@ import (
 
 // Coefficients are what a node costs on one kind of core.
 type Coefficients struct {
-	FrameUS     float64 `json:"frame_us"`     // CPU of a message to a subscriber
-	TickNS      float64 `json:"tick_ns"`      // and of each event in it
-	IngestNS    float64 `json:"ingest_ns"`    // CPU of an event received from NATS
-	ConnBytes   float64 `json:"conn_bytes"`   // resident memory of a connection under load
-	BaseBytes   float64 `json:"base_bytes"`   // of a node without any
-	FitPercent  float64 `json:"fit_percent"`  // how far the fit was off where it was made
-	TestPercent float64 `json:"test_percent"` // and for a load that it was not made with
+	FrameUS      float64 `json:"frame_us"`       // CPU of a message to a subscriber
+	TickNS       float64 `json:"tick_ns"`        // and of each event in it
+	IngestNS     float64 `json:"ingest_ns"`      // CPU of an event received from NATS
+	TLSFrameUS   float64 `json:"tls_frame_us"`   // CPU of sealing a message, beside the above
+	TLSByteNS    float64 `json:"tls_byte_ns"`    // and of each byte in it
+	ConnBytes    float64 `json:"conn_bytes"`     // resident memory of a connection under load, without its subscriptions
+	TLSConnBytes float64 `json:"tls_conn_bytes"` // and of one with TLS
+	BaseBytes    float64 `json:"base_bytes"`     // of a node without any
+	FitPercent   float64 `json:"fit_percent"`    // how far the fit of the CPU was off where it was made, at most
 }
 
 // Load is what is to be served.
@@ -29,6 +31,7 @@ type Load struct {
 	Rate        float64 // events a second over the whole market, evenly
 	EventBytes  int
 	Window      time.Duration
+	TLS         bool
 	Target      float64 // share of a node's cores that may be busy: 0 to 1
 	Cores       int     // of a node
 	Connections int     // a node takes no more
@@ -62,6 +65,7 @@ type Forecast struct {
 	Frames      float64 `json:"messages_per_node"`
 	Ticks       float64 `json:"events_per_node"`
 	Memory      float64 `json:"memory_bytes_per_node"`
+	Payload     float64 `json:"payload_bytes_per_node"` // of WebSocket frames, before TLS
 	Egress      float64 `json:"egress_bits_per_node"`
 	EgressAll   float64 `json:"egress_bits"`
 	MonthlyTB   float64 `json:"egress_tb_a_month"`
@@ -75,11 +79,14 @@ const (
 	messageHead  = 4 + 3
 	segmentHead  = 32 + 20 + 38
 	segmentBytes = 1448
+	// TLS 1.3 puts a head, a type and a tag around each record.
+	recordHead  = 5 + 1 + 16
+	recordBytes = 16 << 10
 	// A NATS message begins with a line, and holds what a stream had in a feed's window.
 	natsHead   = 40
 	feedWindow = time.Millisecond
-	// A subscription takes an entry in the index and one in the session.
-	subscriptionBytes = 32
+	// SubscriptionBytes is what a subscription takes: an entry in the index, one in the session.
+	SubscriptionBytes = 32
 
 	month = 365.25 / 12 * 24 * 3600
 )
@@ -97,11 +104,22 @@ func (l *Load) FramesPerSubscriber() float64 {
 
 func (l *Load) eventsEach() float64 { return l.Rate * float64(l.Symbols) / float64(l.Market) }
 
-// CPU returns the cores that a node with n of the subscribers keeps busy.
-func (c *Coefficients) CPU(l *Load, n int) float64 {
-	each := l.FramesPerSubscriber()*c.FrameUS*1e-6 + l.eventsEach()*c.TickNS*1e-9
-	return float64(n)*each + l.wanted(n)*c.IngestNS*1e-9
+// frameBytes is the size of a subscriber's message, before TLS.
+func (l *Load) frameBytes() float64 {
+	return messageHead + l.eventsEach()/l.FramesPerSubscriber()*float64(l.EventBytes)
 }
+
+// sample is the work of a node with n of the subscribers.
+func (l *Load) sample(n int) Sample {
+	s := Sample{Frames: float64(n) * l.FramesPerSubscriber(), Ticks: float64(n) * l.eventsEach(), Ingest: l.wanted(n)}
+	if l.TLS {
+		s.TLSFrames, s.TLSBytes = s.Frames, s.Frames*l.frameBytes()
+	}
+	return s
+}
+
+// CPU returns the cores that a node with n of the subscribers keeps busy.
+func (c *Coefficients) CPU(l *Load, n int) float64 { return c.cores(l.sample(n)) }
 
 // wanted is how many events a second a node with n subscribers receives: those of symbols
 // that at least one of them has.
@@ -134,8 +152,13 @@ func (c *Coefficients) Forecast(l *Load) (Forecast, error) {
 	n := float64(f.PerNode)
 	f.CoresBusy = c.CPU(l, f.PerNode)
 	f.Frames, f.Ticks = n*l.FramesPerSubscriber(), n*l.eventsEach()
-	f.Memory = c.BaseBytes + n*(c.ConnBytes+float64(l.Symbols)*subscriptionBytes)
-	frame := messageHead + f.Ticks/f.Frames*float64(l.EventBytes)
+	conn, frame := c.ConnBytes, l.frameBytes()
+	f.Payload = f.Frames * frame
+	if l.TLS {
+		conn = c.TLSConnBytes
+		frame += math.Ceil(frame/recordBytes) * recordHead
+	}
+	f.Memory = c.BaseBytes + n*(conn+float64(l.Symbols)*SubscriptionBytes)
 	f.Egress = 8 * f.Frames * (frame + math.Ceil(frame/segmentBytes)*segmentHead)
 	f.EgressAll = f.Egress * float64(f.Nodes)
 	f.MonthlyTB = f.EgressAll / 8 * month / 1e12

@@ -19,6 +19,15 @@ func load(change func(*Load)) *Load {
 	return l
 }
 
+func same(got, want [terms]float64) bool {
+	for i := range got {
+		if math.Abs(got[i]/want[i]-1) > 1e-6 {
+			return false
+		}
+	}
+	return true
+}
+
 func near(got, want float64) bool { return math.Abs(got-want) <= 1e-6*math.Abs(want) }
 
 func TestForecast(t *testing.T) {
@@ -71,19 +80,51 @@ func TestALoadThatNoNodeCarriesIsAnError(t *testing.T) {
 	}
 }
 
+// With TLS the same load takes more of all that TLS takes, and of nothing else.
+func TestForecastOfTLS(t *testing.T) {
+	c := round
+	c.TLSFrameUS, c.TLSByteNS, c.TLSConnBytes = 2, 1, 9000
+	plain, err := c.Forecast(load(func(*Load) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := c.Forecast(load(func(l *Load) { l.TLS = true }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 10,000 messages a second of 67 bytes, one record each.
+	if want := plain.CoresBusy + 10_000*(2e-6+67e-9); !near(sealed.CoresBusy, want) {
+		t.Errorf("%.6f cores, want %.6f", sealed.CoresBusy, want)
+	}
+	if want := plain.Memory + 1000*7000; !near(sealed.Memory, want) {
+		t.Errorf("memory %.0f, want %.0f", sealed.Memory, want)
+	}
+	if want := plain.Egress + 8*10_000*22; !near(sealed.Egress, want) {
+		t.Errorf("egress %.0f bits/s, want %.0f", sealed.Egress, want)
+	}
+	if sealed.NATSAll != plain.NATSAll || sealed.Payload != plain.Payload {
+		t.Errorf("NATS %.0f and %.0f bits/s, payload %.0f and %.0f", plain.NATSAll, sealed.NATSAll, plain.Payload, sealed.Payload)
+	}
+}
+
 // What a fit finds is what made the samples.
 func TestFitFindsWhatMadeTheSamples(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := Coefficients{
 			FrameUS: rapid.Float64Range(1, 50).Draw(t, "frame"), TickNS: rapid.Float64Range(5, 500).Draw(t, "tick"), IngestNS: rapid.Float64Range(50, 2000).Draw(t, "ingest"),
+			TLSFrameUS: rapid.Float64Range(0.1, 10).Draw(t, "sealed"), TLSByteNS: rapid.Float64Range(0.1, 5).Draw(t, "byte"),
 		}
-		samples := []Sample{{Frames: 50_000, Ticks: 50_000, Ingest: 500}, {Frames: 50_000, Ticks: 2_500_000, Ingest: 25_000}, {Frames: 100, Ticks: 200_000, Ingest: 200_000}, {Frames: 10_000, Ticks: 70_000, Ingest: 900}}
+		samples := []Sample{
+			{Frames: 50_000, Ticks: 50_000, Ingest: 500}, {Frames: 50_000, Ticks: 2_500_000, Ingest: 25_000},
+			{Frames: 100, Ticks: 200_000, Ingest: 200_000}, {Frames: 10_000, Ticks: 70_000, Ingest: 900},
+			{Frames: 20_000, Ticks: 20_000, Ingest: 500, TLSFrames: 20_000, TLSBytes: 1e6}, {Frames: 10_000, Ticks: 1e6, Ingest: 9000, TLSFrames: 10_000, TLSBytes: 60e6},
+		}
 		for i := range samples {
 			samples[i].Cores = 1
 			samples[i].Cores = 1 + want.Off(samples[i])/100
 		}
 		got, err := Fit(samples)
-		if err != nil || math.Abs(got.FrameUS/want.FrameUS-1) > 1e-6 || math.Abs(got.TickNS/want.TickNS-1) > 1e-6 || math.Abs(got.IngestNS/want.IngestNS-1) > 1e-6 || got.FitPercent > 1e-3 {
+		if err != nil || !same(got.seconds(), want.seconds()) || got.FitPercent > 1e-3 {
 			t.Errorf("got %+v, %v, want %+v", got, err, want)
 		}
 	})

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/tickcast/tickcast/bench/internal/contest"
+	"github.com/tickcast/tickcast/bench/internal/host"
+	"github.com/tickcast/tickcast/bench/internal/plan"
+	"github.com/tickcast/tickcast/bench/internal/tape"
+	"github.com/tickcast/tickcast/pkg/codec"
+)
+
+// trial is how calibrate and plan --check measure a node.
+type trial struct {
+	Repeats    int           `default:"3" help:"Times that each load is measured."`
+	Duration   time.Duration `default:"4s" help:"How long each is measured."`
+	Frames     int           `default:"30000" help:"Messages a second over all subscribers, at most."`
+	Scale      float64       `default:"1" help:"By how much the numbers of subscribers are multiplied."`
+	ServerCore int           `default:"0" help:"The core of the node; NATS, feed and subscribers have the others."`
+	Streamer   string        `help:"The streamer to measure; built from this module if empty." placeholder:"FILE"`
+}
+
+func (t *trial) validate() error {
+	if t.Repeats < 1 || t.Duration <= 0 || t.Frames < 1 || !(t.Scale > 0) {
+		return errors.New("--repeats, --duration, --frames and --scale must be above 0")
+	}
+	return nil
+}
+
+// measure runs a node under each of the loads.
+func (t *trial) measure(ctx context.Context, cells []contest.Cell) ([]contest.Row, error) {
+	for i := range cells {
+		cells[i].Subscribers = max(1, int(float64(cells[i].Subscribers)*t.Scale))
+	}
+	m := &matrix{Repeats: t.Repeats, Duration: t.Duration, Nap: 2 * time.Millisecond, ConnectRate: 2000, ServerCore: t.ServerCore, Streamer: t.Streamer}
+	fmt.Fprintf(os.Stderr, "%d loads, %d repeats: some %s\n", len(cells), t.Repeats, m.estimate(cells, 1))
+	return m.contest(ctx, cells, []string{"tickcast-epoll"})
+}
+
+// calibrate measures the coefficients on this machine.
+type calibrate struct {
+	trial
+	Out string `default:"bench/results/coefficients.json" help:"Where to write them."`
+}
+
+// Validate reports what is wrong with the options.
+func (c *calibrate) Validate() error { return c.validate() }
+
+// Run implements the command.
+func (c *calibrate) Run(ctx context.Context) error {
+	cells := []contest.Cell{
+		{Subscribers: 4000, Ticks: 1, FramesPerSecond: c.Frames / 2},
+		{Subscribers: 500, Ticks: 1, FramesPerSecond: c.Frames},
+		{Subscribers: 1000, Ticks: 10, FramesPerSecond: c.Frames},
+		{Subscribers: 2000, Ticks: 100, FramesPerSecond: c.Frames / 2},
+		// One subscriber of everything: what is left is the price of receiving.
+		{Subscribers: 1, Ticks: 1000, FramesPerSecond: 100, PerMember: 100},
+		{Subscribers: 2000, Ticks: 1, FramesPerSecond: c.Frames / 2, TLS: true},
+		{Subscribers: 1000, Ticks: 50, FramesPerSecond: c.Frames / 2, TLS: true},
+	}
+	const crowd, sealed = 0, 5 // the rows of which the memory is taken
+	rows, err := c.measure(ctx, cells)
+	if err != nil {
+		return err
+	}
+	var samples []plan.Sample
+	for i := range rows {
+		samples = append(samples, sample(&rows[i]))
+	}
+	found := plan.File{Stamp: host.NewStamp(commandLine())}
+	if found.Coefficients, err = plan.Fit(samples); err != nil {
+		return err
+	}
+	found.ConnBytes, found.TLSConnBytes = connBytes(&rows[crowd]), connBytes(&rows[sealed])
+	found.BaseBytes = rows[crowd].RSS.Median - float64(rows[crowd].Subscribers)*rows[crowd].RSSPerConnection.Median
+	if err := found.Write(c.Out); err != nil {
+		return err
+	}
+	fmt.Printf("%s: %s; off by up to %.0f %% where it was made\n", c.Out, describe(&found.Coefficients), found.FitPercent)
+	return nil
+}
+
+// connBytes is what a connection took, without its subscriptions.
+func connBytes(r *contest.Row) float64 {
+	return max(0, r.RSSPerConnection.Median-float64(r.Each()*plan.SubscriptionBytes))
+}
+
+// sample turns the medians of a row into work a second.
+func sample(r *contest.Row) plan.Sample {
+	frames := r.MessagesPerSec.Median
+	s := plan.Sample{Frames: frames, Ticks: frames * r.TicksPerMessage.Median, Ingest: r.Rate(), Cores: r.ServerCores.Median}
+	if r.TLS {
+		s.TLSFrames, s.TLSBytes = frames, r.BytesPerSec.Median
+	}
+	return s
+}
+
+// check holds forecasts to loads that the coefficients were not made with.
+type check struct {
+	Check bool `help:"Run loads that calibrate does not know, compare, and keep what was found beside the coefficients. Fails above --tolerance."`
+	trial
+	Tolerance float64 `default:"20" help:"Percent by which the CPU may differ."`
+}
+
+func (c *check) validate() error { return c.trial.validate() }
+
+// run checks the coefficients of file, and writes what it found into it.
+func (c *check) run(ctx context.Context, file *plan.File, name string) error {
+	rows, err := c.measure(ctx, []contest.Cell{
+		{Subscribers: 1500, Ticks: 3, FramesPerSecond: c.Frames * 2 / 3, PerMember: 5, Market: 200, Random: true},
+		{Subscribers: 3000, Ticks: 30, FramesPerSecond: c.Frames * 2 / 3, Random: true},
+		{Subscribers: 800, Ticks: 8, FramesPerSecond: c.Frames, PerMember: 20, Market: 1000, Random: true},
+		{Subscribers: 5000, Ticks: 2, FramesPerSecond: c.Frames * 3 / 4, Random: true},
+		{Subscribers: 1500, Ticks: 20, FramesPerSecond: c.Frames / 2, Random: true, TLS: true},
+		{Subscribers: 3000, Ticks: 3, FramesPerSecond: c.Frames / 3, PerMember: 5, Market: 200, Random: true, TLS: true},
+	})
+	if err != nil {
+		return err
+	}
+	trade, _ := tape.New(tape.Symbols(1), 1, time.Now()).Next()
+	event, err := codec.AppendTrade(nil, trade)
+	if err != nil {
+		return err
+	}
+	file.Check = &plan.Check{Stamp: host.NewStamp(commandLine())}
+	for i := range rows {
+		file.Check.Rows = append(file.Check.Rows, file.Compare(&rows[i], len(event)))
+	}
+	if err := file.Write(name); err != nil {
+		return err
+	}
+	fmt.Print(file.Check.Markdown())
+	if worst := file.Check.Worst(); worst > c.Tolerance {
+		return fmt.Errorf("the CPU differs from its forecast by up to %.0f %%, more than --tolerance %.0f", worst, c.Tolerance)
+	}
+	return nil
+}
