@@ -89,10 +89,13 @@ func connBytes(r *contest.Row) float64 {
 	return max(0, r.RSSPerConnection.Median-float64(r.Each()*plan.SubscriptionBytes))
 }
 
-// sample turns the medians of a row into work a second.
+// sample turns the medians of a row into work a second. Subscribers together get each event
+// as often as there are subscribers of a symbol: what the node received is reckoned from
+// that, since a busy feed may have published less than it was told to.
 func sample(r *contest.Row) plan.Sample {
 	frames := r.MessagesPerSec.Median
-	s := plan.Sample{Frames: frames, Ticks: frames * r.TicksPerMessage.Median, Ingest: r.Rate(), Cores: r.ServerCores.Median}
+	s := plan.Sample{Frames: frames, Ticks: frames * r.TicksPerMessage.Median, Cores: r.ServerCores.Median}
+	s.Ingest = s.Ticks * float64(r.All()) / float64(r.Subscribers*r.Each())
 	if r.TLS {
 		s.TLSFrames, s.TLSBytes = frames, r.BytesPerSec.Median
 	}

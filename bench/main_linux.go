@@ -24,6 +24,7 @@ func main() {
 		Verify    verify     `cmd:"" help:"Hold a running node to the accounting rule, with slow readers and reconnections."`
 		Plan      planCmd    `cmd:"" help:"Forecast nodes, cores, memory and bandwidth for a load."`
 		Calibrate calibrate  `cmd:"" help:"Measure on this machine what plan reckons with."`
+		Report    reportCmd  `cmd:"" help:"Make a page with plots from results, and the repository's tables of them."`
 		Crowd     crowdCmd   `cmd:"" hidden:"" help:"Connect all at once."`
 		Rival     rivalCmd   `cmd:"" hidden:"" help:"Serve by another library."`
 		Share     shareCmd   `cmd:"" hidden:"" help:"One process of a load."`

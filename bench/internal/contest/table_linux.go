@@ -39,12 +39,20 @@ func (row *Row) cells() []string {
 	}
 }
 
+// Cells are the rows as a table.
+func (r *Result) Cells() (columns []string, rows [][]string) {
+	for i := range r.Rows {
+		rows = append(rows, r.Rows[i].cells())
+	}
+	return head, rows
+}
+
 // Table writes the rows aligned, for a terminal.
 func (r *Result) Table(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, strings.Join(head, "\t"))
-	for i := range r.Rows {
-		_, _ = fmt.Fprintln(w, strings.Join(r.Rows[i].cells(), "\t"))
+	columns, rows := r.Cells()
+	for _, row := range append([][]string{columns}, rows...) {
+		_, _ = fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
 	return w.Flush()
 }
@@ -54,11 +62,7 @@ func (r *Result) Table(out io.Writer) error {
 func (r *Result) Page(name string) string {
 	var page strings.Builder
 	fmt.Fprintf(&page, "# %s\n\n`%s`\n\n%s. Medians of %d alternating repeats.\n\n", name, r.Stamp.Command, r.Stamp, r.Repeats)
-	page.WriteString(Markdown(head))
-	page.WriteString(strings.Repeat("| --- ", len(head)) + "|\n")
-	for i := range r.Rows {
-		page.WriteString(Markdown(r.Rows[i].cells()))
-	}
+	page.WriteString(MarkdownTable(r.Cells()))
 	page.WriteString("\n± is half the distance from the least to the most. \"To floor\" and \"to gws\" compare the CPU a delivered tick with theirs in the same repeat: the median of the ratios, the least and the most. \"Waited\" is for how much of the time others had the server's core; a run with over 10 % was repeated up to twice.\n\n")
 	for _, name := range r.Order() {
 		fmt.Fprintf(&page, "- %s: %s\n", name, r.Servers[name])
@@ -66,5 +70,14 @@ func (r *Result) Page(name string) string {
 	return page.String()
 }
 
-// Markdown is a row of a table.
-func Markdown(cells []string) string { return "| " + strings.Join(cells, " | ") + " |\n" }
+// MarkdownTable writes a table.
+func MarkdownTable(head []string, rows [][]string) string {
+	var s strings.Builder
+	line := func(cells []string) { s.WriteString("| " + strings.Join(cells, " | ") + " |\n") }
+	line(head)
+	s.WriteString(strings.Repeat("| --- ", len(head)) + "|\n")
+	for _, row := range rows {
+		line(row)
+	}
+	return s.String()
+}

@@ -6,7 +6,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/tickcast/tickcast/bench/internal/contest"
 	"github.com/tickcast/tickcast/bench/internal/host"
@@ -69,11 +68,8 @@ func (c *Coefficients) Compare(r *contest.Row, eventBytes int) CheckRow {
 	}
 }
 
-// Markdown is the check as a table.
-func (c *Check) Markdown() string {
-	var s strings.Builder
-	head := []string{"load", "TLS", "cores", "messages/s", "MB/s", "memory, MiB", "waited"}
-	s.WriteString(contest.Markdown(head) + strings.Repeat("| --- ", len(head)) + "|\n")
+// Cells are the check as a table.
+func (c *Check) Cells() (head []string, rows [][]string) {
 	pair := func(p Pair, unit float64, digits int) string {
 		return fmt.Sprintf("%.*f, was %.*f: %+.0f %%", digits, p.Forecast/unit, digits, p.Measured/unit, p.Percent())
 	}
@@ -83,13 +79,16 @@ func (c *Check) Markdown() string {
 		if r.TLS {
 			tls = "yes"
 		}
-		s.WriteString(contest.Markdown([]string{
+		rows = append(rows, []string{
 			fmt.Sprintf("%d of %d symbols of %d, %.0f events/s, %s", r.Subscribers, r.Each(), r.All(), r.Rate(), r.Window()), tls,
 			pair(r.Cores, 1, 3), pair(r.Messages, 1, 0), pair(r.Payload, 1e6, 2), pair(r.Memory, 1<<20, 0), fmt.Sprintf("%.0f %%", 100*r.Waited),
-		}))
+		})
 	}
-	return s.String()
+	return []string{"load", "TLS", "cores", "messages/s", "MB/s", "memory, MiB", "waited"}, rows
 }
+
+// Markdown is the same in Markdown.
+func (c *Check) Markdown() string { return contest.MarkdownTable(c.Cells()) }
 
 // ReadFile reads what Write has written.
 func ReadFile(name string) (*File, error) {
