@@ -18,6 +18,8 @@ import (
 type trial struct {
 	Repeats    int           `default:"3" help:"Times that each load is measured."`
 	Duration   time.Duration `default:"4s" help:"How long each is measured."`
+	Warmup     time.Duration `default:"1s" help:"How long its subscribers have been there by then."`
+	Tries      int           `default:"3" help:"Times that a run is measured, at most, while others keep the node from its core for over 10 % of the time."`
 	Frames     int           `default:"30000" help:"Messages a second over all subscribers, at most."`
 	Scale      float64       `default:"1" help:"By how much the numbers of subscribers are multiplied."`
 	ServerCore int           `default:"0" help:"The core of the node; NATS, feed and subscribers have the others."`
@@ -25,8 +27,8 @@ type trial struct {
 }
 
 func (t *trial) validate() error {
-	if t.Repeats < 1 || t.Duration <= 0 || t.Frames < 1 || !(t.Scale > 0) {
-		return errors.New("--repeats, --duration, --frames and --scale must be above 0")
+	if t.Repeats < 1 || t.Tries < 1 || t.Duration <= 0 || t.Frames < 1 || !(t.Scale > 0) {
+		return errors.New("--repeats, --tries, --duration, --frames and --scale must be above 0")
 	}
 	return nil
 }
@@ -36,7 +38,10 @@ func (t *trial) measure(ctx context.Context, cells []contest.Cell) ([]contest.Ro
 	for i := range cells {
 		cells[i].Subscribers = max(1, int(float64(cells[i].Subscribers)*t.Scale))
 	}
-	m := &matrix{Repeats: t.Repeats, Duration: t.Duration, Nap: 2 * time.Millisecond, ConnectRate: 2000, ServerCore: t.ServerCore, Streamer: t.Streamer}
+	m := &matrix{
+		Repeats: t.Repeats, Tries: t.Tries, Warmup: t.Warmup, Duration: t.Duration, Nap: 2 * time.Millisecond, ConnectRate: 2000,
+		ServerCore: t.ServerCore, Streamer: t.Streamer,
+	}
 	fmt.Fprintf(os.Stderr, "%d loads, %d repeats: some %s\n", len(cells), t.Repeats, m.estimate(cells, 1))
 	return m.contest(ctx, cells, []string{"tickcast-epoll"})
 }
@@ -58,11 +63,11 @@ func (c *calibrate) Run(ctx context.Context) error {
 		{Subscribers: 1000, Ticks: 10, FramesPerSecond: c.Frames},
 		{Subscribers: 2000, Ticks: 100, FramesPerSecond: c.Frames / 2},
 		// One subscriber of everything: what is left is the price of receiving.
-		{Subscribers: 1, Ticks: 1000, FramesPerSecond: 100, PerMember: 100},
+		{Subscribers: 1, Ticks: 1000, FramesPerSecond: max(1, c.Frames/300), PerMember: 100},
 		{Subscribers: 2000, Ticks: 1, FramesPerSecond: c.Frames / 2, TLS: true},
 		{Subscribers: 1000, Ticks: 50, FramesPerSecond: c.Frames / 2, TLS: true},
 	}
-	const crowd, sealed = 0, 5 // the rows of which the memory is taken
+	const crowd, alone, sealed = 0, 4, 5 // the rows of which the memory is taken
 	rows, err := c.measure(ctx, cells)
 	if err != nil {
 		return err
@@ -77,6 +82,8 @@ func (c *calibrate) Run(ctx context.Context) error {
 	}
 	found.ConnBytes, found.TLSConnBytes = connBytes(&rows[crowd]), connBytes(&rows[sealed])
 	found.BaseBytes = rows[crowd].RSS.Median - float64(rows[crowd].Subscribers)*rows[crowd].RSSPerConnection.Median
+	kept := samples[alone].Ingest * plan.Lived(&rows[alone]).Seconds()
+	found.EventBytes = max(0, rows[alone].RSS.Median-found.BaseBytes) / kept
 	if err := found.Write(c.Out); err != nil {
 		return err
 	}

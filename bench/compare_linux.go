@@ -23,7 +23,9 @@ type matrix struct {
 	Market      []int         `default:"100" help:"Symbols that there are, in all."`
 	Servers     []string      `help:"Which servers; floor is what others are compared with."`
 	Repeats     int           `default:"5" help:"Times that each server is measured in each cell, by turns."`
-	Duration    time.Duration `default:"3s" help:"How long each is measured, once its subscribers have been there for a second."`
+	Duration    time.Duration `default:"3s" help:"How long each is measured."`
+	Warmup      time.Duration `default:"1s" help:"How long its subscribers have been there by then."`
+	Tries       int           `default:"3" help:"Times that a run is measured, at most, while others keep the server from its core for over 10 % of the time."`
 	Frames      int           `default:"50000" help:"Messages a second over all subscribers: sets the window."`
 	ConnectRate float64       `default:"2000" help:"Connections opened a second."`
 	Nap         time.Duration `default:"2ms" help:"The load looks only so often what has come, so that servers do not pay for waking it."`
@@ -46,7 +48,7 @@ func (m *matrix) Validate() error {
 		values []int
 	}{
 		{"subscribers", m.Subscribers}, {"ticks", m.Ticks}, {"symbols", m.Symbols}, {"market", m.Market},
-		{"repeats", []int{m.Repeats}}, {"frames", []int{m.Frames}},
+		{"repeats", []int{m.Repeats}}, {"tries", []int{m.Tries}}, {"frames", []int{m.Frames}},
 	} {
 		if slices.ContainsFunc(o.values, func(n int) bool { return n < 1 }) {
 			errs = append(errs, fmt.Errorf("--%s %v: must be above 0", o.name, o.values))
@@ -125,11 +127,11 @@ func (m *matrix) run(ctx context.Context, kind string, subscribers, ticks []int,
 
 // estimate is how long the cells take when no run has to be repeated.
 func (m *matrix) estimate(cells []contest.Cell, servers int) time.Duration {
-	const around = 2500 * time.Millisecond // a second each for the start and the warm-up, and what the rest takes
+	const around = 1500 * time.Millisecond // the start, the last answers, the end
 	var sum time.Duration
 	for _, c := range cells {
 		connect := time.Duration(float64(c.Subscribers) / m.ConnectRate * float64(time.Second))
-		sum += time.Duration(m.Repeats*servers) * (around + connect + m.Duration)
+		sum += time.Duration(m.Repeats*servers) * (around + connect + m.Warmup + m.Duration)
 	}
 	return sum.Round(10 * time.Second)
 }
@@ -157,7 +159,7 @@ func (m *matrix) contest(ctx context.Context, cells []contest.Cell, names []stri
 		return nil, err
 	}
 	run := contest.Contest{
-		Self: self, Dir: dir, Cells: cells, Repeats: m.Repeats, Duration: m.Duration, Nap: m.Nap, Connect: m.ConnectRate,
+		Self: self, Dir: dir, Cells: cells, Repeats: m.Repeats, Tries: m.Tries, Warmup: m.Warmup, Duration: m.Duration, Nap: m.Nap, Connect: m.ConnectRate,
 		ServerOn: []int{m.ServerCore}, OthersOn: slices.DeleteFunc(cores, func(c int) bool { return c == m.ServerCore }),
 		Announced: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format, args...) },
 	}

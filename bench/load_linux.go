@@ -184,7 +184,7 @@ func (l *load) measure(ctx context.Context) (*loadResult, error) {
 		return nil, err
 	}
 	defer shares.stop()
-	r := &loadResult{Stamp: host.NewStamp(commandLine()), Subscribers: l.Subscribers}
+	r := &loadResult{Stamp: host.NewStamp(commandLine()), Subscribers: l.Subscribers, Warmup: l.Warmup.Seconds()}
 	log, err := newHDRLog(l.HDRLog)
 	if err != nil {
 		return nil, err

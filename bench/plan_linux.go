@@ -22,6 +22,7 @@ type planCmd struct {
 	EventBytes   int           `default:"64" help:"Size of an event."`
 	Window       time.Duration `default:"5ms" help:"The batching window, or the subscribers' interval_ms where that is longer."`
 	TLS          bool          `help:"Subscribers connect by wss://."`
+	History      time.Duration `default:"60s" help:"How long a node keeps trades, up to its --history-bytes."`
 	Target       float64       `default:"0.6" help:"Share of a node's cores that may be busy."`
 	Cores        int           `default:"4" help:"Cores of a node."`
 	Connections  int           `default:"15000" help:"Connections that a node takes at most: --max-connections."`
@@ -33,7 +34,7 @@ type planCmd struct {
 func (p *planCmd) load() *plan.Load {
 	return &plan.Load{
 		Subscribers: p.Subscribers, Symbols: p.Symbols, Market: p.Market, Rate: p.Rate, EventBytes: p.EventBytes,
-		Window: p.Window, TLS: p.TLS, Target: p.Target, Cores: p.Cores, Connections: p.Connections,
+		Window: p.Window, TLS: p.TLS, History: p.History, Target: p.Target, Cores: p.Cores, Connections: p.Connections,
 	}
 }
 
@@ -82,6 +83,6 @@ func (p *planCmd) print(out io.Writer, c *plan.File, f *plan.Forecast) {
 }
 
 func describe(c *plan.Coefficients) string {
-	return fmt.Sprintf("%.2f us a message, %.0f ns an event, %.0f ns an event received, %.1f KiB a connection; with TLS %.2f us more a message, %.2f ns a byte, %.1f KiB a connection",
-		c.FrameUS, c.TickNS, c.IngestNS, c.ConnBytes/1024, c.TLSFrameUS, c.TLSByteNS, c.TLSConnBytes/1024)
+	return fmt.Sprintf("%.2f us a message, %.0f ns an event, %.0f ns an event received, %.1f KiB a connection, %.0f bytes an event kept; with TLS %.2f us more a message, %.2f ns a byte, %.1f KiB a connection",
+		c.FrameUS, c.TickNS, c.IngestNS, c.ConnBytes/1024, c.EventBytes, c.TLSFrameUS, c.TLSByteNS, c.TLSConnBytes/1024)
 }

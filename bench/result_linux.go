@@ -27,6 +27,7 @@ type loadResult struct {
 	LastError      string     `json:"last_error,omitempty"`
 	ConnectSeconds float64    `json:"connect_seconds"`
 
+	Warmup  float64 `json:"warmup_seconds"`
 	Seconds float64 `json:"seconds"`
 	wire.Tally
 	WireBytes int64         `json:"wire_bytes"`

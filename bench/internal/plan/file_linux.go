@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/tickcast/tickcast/bench/internal/contest"
 	"github.com/tickcast/tickcast/bench/internal/host"
@@ -54,7 +55,7 @@ func (c *Check) Worst() (percent float64) {
 // Compare makes a row of a contest into one of a check. eventBytes is the size of an event.
 func (c *Coefficients) Compare(r *contest.Row, eventBytes int) CheckRow {
 	l := &Load{
-		Subscribers: r.Subscribers, Symbols: r.Each(), Market: r.All(), Rate: r.Rate(), EventBytes: eventBytes, Window: r.Window(), TLS: r.TLS,
+		Subscribers: r.Subscribers, Symbols: r.Each(), Market: r.All(), Rate: r.Rate(), EventBytes: eventBytes, Window: r.Window(), TLS: r.TLS, History: Lived(r),
 		Target: 1, Cores: math.MaxInt32, Connections: r.Subscribers,
 	}
 	f, _ := c.Forecast(l) // cannot fail: no load is too much for so many cores
@@ -66,6 +67,15 @@ func (c *Coefficients) Compare(r *contest.Row, eventBytes int) CheckRow {
 		Memory:   Pair{f.Memory, r.RSS.Median},
 		Waited:   r.Waited.Median,
 	}
+}
+
+// Lived is for how long the node of a row had received events when its memory was read.
+func Lived(r *contest.Row) time.Duration {
+	var all []float64
+	for _, run := range r.Runs {
+		all = append(all, run.ConnectSecond+run.WarmupSecond+run.Seconds)
+	}
+	return time.Duration(contest.NewSpread(all).Median * float64(time.Second))
 }
 
 // Cells are the check as a table.

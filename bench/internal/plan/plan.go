@@ -20,6 +20,7 @@ type Coefficients struct {
 	ConnBytes    float64 `json:"conn_bytes"`     // resident memory of a connection under load, without its subscriptions
 	TLSConnBytes float64 `json:"tls_conn_bytes"` // and of one with TLS
 	BaseBytes    float64 `json:"base_bytes"`     // of a node without any
+	EventBytes   float64 `json:"event_bytes"`    // of an event received that is kept for a resume
 	FitPercent   float64 `json:"fit_percent"`    // how far the fit of the CPU was off where it was made, at most
 }
 
@@ -32,9 +33,10 @@ type Load struct {
 	EventBytes  int
 	Window      time.Duration
 	TLS         bool
-	Target      float64 // share of a node's cores that may be busy: 0 to 1
-	Cores       int     // of a node
-	Connections int     // a node takes no more
+	History     time.Duration // how long a node keeps what it received
+	Target      float64       // share of a node's cores that may be busy: 0 to 1
+	Cores       int           // of a node
+	Connections int           // a node takes no more
 }
 
 // Validate reports every problem.
@@ -50,6 +52,7 @@ func (l *Load) Validate() error {
 	bad(!(l.Rate > 0), "--rate %v is not above 0", l.Rate)
 	bad(l.EventBytes < 1, "--event-bytes %d is not above 0", l.EventBytes)
 	bad(l.Window < 0, "--window %s is below 0", l.Window)
+	bad(l.History < 0, "--history %s is below 0", l.History)
 	bad(!(l.Target > 0 && l.Target <= 1), "--target %v is not above 0 and at most 1", l.Target)
 	bad(l.Cores < 1, "--cores %d is not above 0", l.Cores)
 	bad(l.Connections < 1, "--connections %d is not above 0", l.Connections)
@@ -85,6 +88,8 @@ const (
 	// A NATS message begins with a line, and holds what a stream had in a feed's window.
 	natsHead   = 40
 	feedWindow = time.Millisecond
+	// A node bounds what it keeps, and the collector lets garbage grow as large again.
+	historyBytesMax = 2 * 64 << 20
 	// SubscriptionBytes is what a subscription takes: an entry in the index, one in the session.
 	SubscriptionBytes = 32
 
@@ -158,7 +163,8 @@ func (c *Coefficients) Forecast(l *Load) (Forecast, error) {
 		conn = c.TLSConnBytes
 		frame += math.Ceil(frame/recordBytes) * recordHead
 	}
-	f.Memory = c.BaseBytes + n*(conn+float64(l.Symbols)*SubscriptionBytes)
+	history := min(l.wanted(f.PerNode)*l.History.Seconds()*c.EventBytes, historyBytesMax)
+	f.Memory = c.BaseBytes + n*(conn+float64(l.Symbols)*SubscriptionBytes) + history
 	f.Egress = 8 * f.Frames * (frame + math.Ceil(frame/segmentBytes)*segmentHead)
 	f.EgressAll = f.Egress * float64(f.Nodes)
 	f.MonthlyTB = f.EgressAll / 8 * month / 1e12

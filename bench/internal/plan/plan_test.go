@@ -69,6 +69,13 @@ func TestForecastOfBytes(t *testing.T) {
 	if want := 50e6 + 1000*(2000+320.0); !near(f.Memory, want) {
 		t.Errorf("memory %.0f, want %.0f", f.Memory, want)
 	}
+	c := round
+	c.EventBytes = 500
+	for history, want := range map[time.Duration]float64{time.Minute: 100 * 60 * 500, 1000 * time.Hour: historyBytesMax} {
+		if kept, err := c.Forecast(load(func(l *Load) { l.History = history })); err != nil || !near(kept.Memory-f.Memory, want) {
+			t.Errorf("%s of history take %.0f bytes, %v, want %.0f", history, kept.Memory-f.Memory, err, want)
+		}
+	}
 	if want := 8 * 100.0 * 100; !near(f.NATSPerNode, want) || !near(f.NATSAll, 2*want) {
 		t.Errorf("NATS %.0f of %.0f bits/s, want %.0f and twice that", f.NATSPerNode, f.NATSAll, want)
 	}
