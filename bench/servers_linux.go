@@ -49,7 +49,7 @@ func newServer(name, self, streamer string) contest.Server {
 		s.Program, s.Symbols = streamer, "/v1/symbols"
 		s.Args = func(c contest.Cell, o contest.Outside) []string {
 			args := []string{"--nats", o.NATS, "--addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--engine", engine,
-				"--batch-interval", c.Window().String(), "--max-connections", fmt.Sprint(c.Subscribers + 100), "--log-level", "error"}
+				"--batch-interval", c.Window().String(), "--max-connections", fmt.Sprint(c.Subscribers + 100), "--handshakes-per-second", "20000", "--log-level", "error"}
 			if c.TLS {
 				args = append(args, "--tls-cert", o.Cert, "--tls-key", o.Key)
 			}

@@ -15,6 +15,7 @@ type Coefficients struct {
 	FrameUS      float64 `json:"frame_us"`       // CPU of a message to a subscriber
 	TickNS       float64 `json:"tick_ns"`        // and of each event in it
 	IngestNS     float64 `json:"ingest_ns"`      // CPU of an event received from NATS
+	WakeUS       float64 `json:"wake_us"`        // and of waking up for those that come together
 	TLSFrameUS   float64 `json:"tls_frame_us"`   // CPU of sealing a message, beside the above
 	TLSByteNS    float64 `json:"tls_byte_ns"`    // and of each byte in it
 	ConnBytes    float64 `json:"conn_bytes"`     // resident memory of a connection under load, without its subscriptions

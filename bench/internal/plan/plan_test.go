@@ -43,6 +43,7 @@ func TestForecast(t *testing.T) {
 		// 20 messages a second instead of 1000 events, nearly all windows being full.
 		{"a window makes few full messages", load(func(l *Load) { l.Rate, l.Window = 10_000, 50*time.Millisecond }), 1, "connections", 0.31},
 		{"connections limit", load(func(l *Load) { l.Subscribers, l.Rate = 45_001, 1 }), 4, "connections", 11251*0.1*10.1e-6 + 1e-6},
+		{"an event that comes alone wakes the node", load(func(l *Load) { l.Rate = 50 }), 1, "connections", 0.05055},
 		{"CPU limits", load(func(l *Load) { l.Subscribers, l.Target = 10_000, 0.5 }), 3, "CPU", 3334*10*10.1e-6 + 1e-4},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -119,11 +120,12 @@ func TestFitFindsWhatMadeTheSamples(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := Coefficients{
 			FrameUS: rapid.Float64Range(1, 50).Draw(t, "frame"), TickNS: rapid.Float64Range(5, 500).Draw(t, "tick"), IngestNS: rapid.Float64Range(50, 2000).Draw(t, "ingest"),
+			WakeUS:     rapid.Float64Range(1, 100).Draw(t, "wake"),
 			TLSFrameUS: rapid.Float64Range(0.1, 10).Draw(t, "sealed"), TLSByteNS: rapid.Float64Range(0.1, 5).Draw(t, "byte"),
 		}
 		samples := []Sample{
 			{Frames: 50_000, Ticks: 50_000, Ingest: 500}, {Frames: 50_000, Ticks: 2_500_000, Ingest: 25_000},
-			{Frames: 100, Ticks: 200_000, Ingest: 200_000}, {Frames: 10_000, Ticks: 70_000, Ingest: 900},
+			{Frames: 100, Ticks: 200_000, Ingest: 200_000}, {Frames: 10, Ticks: 800, Ingest: 800}, {Frames: 10_000, Ticks: 70_000, Ingest: 900},
 			{Frames: 20_000, Ticks: 20_000, Ingest: 500, TLSFrames: 20_000, TLSBytes: 1e6}, {Frames: 10_000, Ticks: 1e6, Ingest: 9000, TLSFrames: 10_000, TLSBytes: 60e6},
 		}
 		for i := range samples {
