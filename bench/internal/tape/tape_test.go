@@ -1,12 +1,16 @@
 package tape
 
 import (
+	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/tickcast/tickcast/pkg/codec"
+	"github.com/tickcast/tickcast/pkg/feed"
+	"github.com/tickcast/tickcast/pkg/market"
 )
 
 // However time is cut into windows, what has happened by its end is rate times its length, by
@@ -48,4 +52,37 @@ func TestWindowsHoldEveryTradeOnce(t *testing.T) {
 			t.Errorf("%d trades in %v at %v a second, want %d", total, now.Sub(start), rate, want)
 		}
 	})
+}
+
+// A sink counts the trades of each symbol.
+type sink map[string]int
+
+func (sink) Announce(...feed.Instrument) {}
+func (sink) Quote(*market.Quote)         {}
+func (sink) Rewind()                     {}
+func (s sink) Trade(t *market.Trade)     { s[t.Symbol]++ }
+
+// Symbols trade by turns or by chance, and as often in all.
+func TestSourcesKeepTheirRate(t *testing.T) {
+	for _, random := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, stop := context.WithTimeout(t.Context(), 10*time.Second+time.Microsecond)
+			defer stop()
+			got, symbols := make(sink), Symbols(10)
+			if err := (&Source{Symbols: symbols, Rate: 1000, Random: random}).Run(ctx, got); err != nil {
+				t.Fatal(err)
+			}
+			total, even := 0, true
+			for _, name := range symbols {
+				total += got[name]
+				even = even && got[name] == 1000
+				if got[name] < 800 || got[name] > 1200 {
+					t.Errorf("%s trades %d times of 10,000, random %v", name, got[name], random)
+				}
+			}
+			if total != 10_000 || even == random {
+				t.Errorf("random %v: %d trades, %v", random, total, got)
+			}
+		})
+	}
 }
