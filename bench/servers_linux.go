@@ -19,17 +19,17 @@ var rivals = map[string]struct {
 	what  string
 	serve func(context.Context, net.Listener, rival.Config) error // nil: nats-server, which listens by itself
 }{
-	contest.GWS:     {"lxzan/gws: ReadLoop on a goroutine for each connection, WriteMessage from the loop", rival.GWS},
-	"gws-broadcast": {"lxzan/gws: ReadLoop on a goroutine for each connection, a Broadcaster for each symbol of a window: up to ten messages where others send one", rival.GWSBroadcast},
-	"gobwas":        {"gobwas/ws: the zero-copy upgrade, a goroutine that reads each raw connection, each frame in one write from the loop", rival.Gobwas},
-	"coder":         {"coder/websocket: CloseRead for each connection, Write from the loop, no compression", rival.Coder},
+	contest.GWS:     {"lxzan/gws: ReadLoop on a goroutine for each connection, WriteMessage of one msgpack batch a window from the loop", rival.GWS},
+	"gws-broadcast": {"lxzan/gws: ReadLoop on a goroutine for each connection, a Broadcaster of a msgpack batch for each symbol of a window: up to ten messages where others send one", rival.GWSBroadcast},
+	"gobwas":        {"gobwas/ws: the zero-copy upgrade, a goroutine that reads each raw connection, one msgpack batch a window from the loop, each frame in one write", rival.Gobwas},
+	"coder":         {"coder/websocket: CloseRead for each connection, Write of one msgpack batch a window from the loop, no compression", rival.Coder},
 	natsServer:      {"nats-server's WebSocket listener: subscribers are NATS clients of ten subjects, a window's trades of a symbol are one message to each who has it", nil},
 }
 
 const natsServer = "nats-server"
 
 // rivalWork is what all rivals do, whatever their library.
-const rivalWork = "; the trades come from NATS by nats.go, all symbols in one subscription, and a loop sends each subscriber its symbols of a window as one msgpack batch; no queue, no snapshot, no history, no metrics"
+const rivalWork = "; the trades come from NATS by nats.go, all symbols in one subscription; no queue, no snapshot, no history, no metrics"
 
 func serverNames() []string {
 	names := []string{contest.Floor, "tickcast-epoll", "tickcast-goroutine"}

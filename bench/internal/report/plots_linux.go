@@ -128,7 +128,7 @@ func (c *Contest) ratios() *chart {
 }
 
 func (c *Contest) throughput() *chart {
-	ch := &chart{name: "throughput", title: "Messages that one core has the time to send", y: axis{label: "thousand messages a second"}}
+	ch := &chart{name: "throughput", title: "Messages of its size that one core has the time to send", y: axis{label: "thousand messages a second"}}
 	return c.byCell(ch, "", func(r *contest.Row) contest.Spread {
 		p := r.PerMessageUS
 		if p.Min <= 0 {
