@@ -50,11 +50,13 @@ func (p *Plan) Member(n int) Member {
 	if p.Pick == "watchlists" {
 		list %= uint64(p.Watchlists)
 	}
+	var m Member
 	if p.Pick == "own" {
 		at := n * p.PerMember % (len(p.Names) - p.PerMember + 1)
-		return Member{Symbols: p.Names[at : at+p.PerMember]}
+		m.Symbols = p.Names[at : at+p.PerMember]
+	} else {
+		m.Symbols = p.symbols(rand.New(rand.NewPCG(p.Seed, list)))
 	}
-	m := Member{Symbols: p.symbols(rand.New(rand.NewPCG(p.Seed, list)))}
 	// The share is spread evenly: after n members, n*SlowShare of them, rounded down, are slow.
 	if before, now := math.Floor(float64(n)*p.SlowShare), math.Floor(float64(n+1)*p.SlowShare); now > before {
 		m.Pace = paceNames[p.Slow[int(before)%len(p.Slow)]]
