@@ -14,7 +14,7 @@ import (
 
 // reportCmd makes a page of results, and keeps the repository's tables up to date.
 type reportCmd struct {
-	Files []string `arg:"" optional:"" type:"existingfile" help:"Results of compare, peers, calibrate and load --json. Without any, those that the repository keeps; its tables are then written anew too."`
+	Files []string `arg:"" optional:"" type:"existingfile" help:"Results of compare, peers, prove, calibrate and load --json. Without any, those that the repository keeps; its tables are then written anew too."`
 	Out   string   `default:"bin/report" help:"Folder for index.html, which needs no other file, and the plots as SVG."`
 	Root  string   `default:"." type:"existingdir" help:"Folder of the repository."`
 }

@@ -128,7 +128,7 @@ func TestCommandsWork(t *testing.T) {
 	}
 }
 
-var commands = []string{"load", "floor", "compare", "peers", "verify", "plan", "calibrate", "report"}
+var commands = []string{"load", "floor", "compare", "peers", "verify", "plan", "calibrate", "report", "prove"}
 
 func TestHelpHelps(t *testing.T) {
 	for _, name := range commands {
@@ -154,6 +154,7 @@ func TestWrongOptionsEndTheProgram(t *testing.T) {
 		{"verify", "--storm-every", "-1s"},
 		{"plan", "--target", "7"},
 		{"calibrate", "--repeats", "0"},
+		{"prove", "everything"},
 		{"report", "there-is-no-such-file"},
 		{"rival", "apache"},
 		{"load", "--no-such-option"},

@@ -72,6 +72,11 @@ func (r *Results) readme() string {
 			}
 		}
 	}
+	if len(r.Proofs) > 0 {
+		p := &r.Proofs[0]
+		s.WriteString(contest.MarkdownTable(p.Cells()))
+		fmt.Fprintf(&s, "\n`%s`: %s. Medians of %d.\n\n", p.Stamp.Command, p.Stamp, p.Repeats)
+	}
 	return s.String()
 }
 

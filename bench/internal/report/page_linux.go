@@ -24,6 +24,7 @@ type section struct {
 	Rows                         [][]string
 	Notes                        []string
 	Plots                        []template.HTML
+	Open                         bool // the table is what there is to see
 }
 
 // Page writes one page of HTML that needs no other file, and returns its plots.
@@ -63,6 +64,12 @@ func (r *Results) Page(out io.Writer) (plots []Plot, err error) {
 			s.Notes = append(s.Notes, fmt.Sprintf("%s: %s; %s", r.Loads[i].Name, r.Loads[i].Stamp.Command, r.Loads[i].Stamp))
 		}
 		add(s, "loads", loadCharts(r.Loads))
+	}
+	for i := range r.Proofs {
+		p := &r.Proofs[i]
+		s := section{Title: p.Name, Command: p.Stamp.Command, Stamp: p.Stamp.String(), About: fmt.Sprintf("What was promised and what was found: medians of %d.", p.Repeats), Open: true}
+		s.Head, s.Rows = p.Cells()
+		add(s, p.Name, nil)
 	}
 	for i := range r.Plans {
 		p := &r.Plans[i]

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/tickcast/tickcast/bench/internal/contest"
@@ -19,6 +20,7 @@ type Results struct {
 	Contests []Contest // of compare and peers
 	Loads    []Load    // of load --json
 	Plans    []Plan    // of calibrate and plan --check
+	Proofs   []Proof   // of prove
 }
 
 // A Contest is one file of compare or peers.
@@ -58,8 +60,36 @@ type Load struct {
 	} `json:"server"`
 }
 
+// A Proof is one file of prove.
+type Proof struct {
+	Name    string     `json:"-"`
+	Stamp   host.Stamp `json:"stamp"`
+	Repeats int        `json:"repeats"`
+	Figures []struct {
+		Part string `json:"part"`
+		What string `json:"what"`
+		Unit string `json:"unit"`
+		contest.Spread
+		Most float64 `json:"at_most"` // what was promised; 0 = nothing
+	} `json:"figures"`
+}
+
+// Cells are the figures as a table.
+func (p *Proof) Cells() (head []string, rows [][]string) {
+	number := func(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }
+	for i := range p.Figures {
+		f := &p.Figures[i]
+		most := ""
+		if f.Most > 0 {
+			most = number(f.Most)
+		}
+		rows = append(rows, []string{f.Part, f.What, number(f.Median), number(f.Min) + " to " + number(f.Max), most, f.Unit})
+	}
+	return []string{"part", "what", "median", "least to most", "at most", "unit"}, rows
+}
+
 // ErrKind reports a file that no command of the benchmarks writes.
-var ErrKind = errors.New("report: neither of compare, peers, load nor calibrate")
+var ErrKind = errors.New("report: of neither compare, peers, load, calibrate nor prove")
 
 // Read reads result files. Errors of all files are joined.
 func Read(names []string) (*Results, error) {
@@ -78,6 +108,7 @@ func Read(names []string) (*Results, error) {
 	}
 	slices.SortFunc(r.Contests, func(a, b Contest) int { return newest(a.Stamp, b.Stamp, a.Name, b.Name) })
 	slices.SortFunc(r.Loads, func(a, b Load) int { return newest(a.Stamp, b.Stamp, a.Name, b.Name) })
+	slices.SortFunc(r.Proofs, func(a, b Proof) int { return newest(a.Stamp, b.Stamp, a.Name, b.Name) })
 	slices.SortFunc(r.Plans, func(a, b Plan) int { return newest(a.Stamp, b.Stamp, a.Name, b.Name) })
 	return r, errors.Join(errs...)
 }
@@ -115,6 +146,12 @@ func (r *Results) add(name string) error {
 			return err
 		}
 		r.Plans = append(r.Plans, p)
+	case has["figures"] != nil:
+		p := Proof{Name: short}
+		if err := json.Unmarshal(text, &p); err != nil {
+			return err
+		}
+		r.Proofs = append(r.Proofs, p)
 	default:
 		return ErrKind
 	}

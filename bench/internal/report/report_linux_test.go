@@ -61,6 +61,9 @@ const exampleLoad = `{"stamp":{"time":"2026-01-04T00:00:00Z","command":"go run .
  "wire_bytes":70000000,"latency_us":{"p50":700,"p99":3000,"p99.9":9000,"max":20000},"latency_distribution_us":[[0,100],[50,700],[90,1500],[99,3000],[99.9,9000],[100,20000]],
  "server":{"cpu_seconds":0.3,"rss_bytes_per_connection":2000}}`
 
+const exampleProof = `{"stamp":{"time":"2026-01-05T00:00:00Z","command":"go run ./bench prove"},"repeats":5,"figures":[
+ {"part":"memory","what":"heap of an idle connection","unit":"bytes","median":512.25,"min":500,"max":520,"at_most":600}]}`
+
 // write keeps one result of each kind in a folder as the repository does.
 func write(t *testing.T, root string) (names []string) {
 	t.Helper()
@@ -76,6 +79,7 @@ func write(t *testing.T, root string) (names []string) {
 	}
 	keep(filepath.Join(dir, "small.json"), strings.ReplaceAll(exampleLoad, "%d", "1000"))
 	keep(filepath.Join(dir, "large.json"), strings.ReplaceAll(exampleLoad, "%d", "9000"))
+	keep(filepath.Join(dir, "proof.json"), exampleProof)
 	keep(filepath.Join(root, "README.md"), "before\n"+begin+"old\n"+end+"after\n")
 	keep(filepath.Join(root, "docs", "scaling.md"), begin+end)
 	names, err := filepath.Glob(filepath.Join(dir, "*.json"))
@@ -142,7 +146,7 @@ func TestDocs(t *testing.T) {
 	if !strings.HasPrefix(readme, "before\n"+begin+"| subscribers |") || !strings.HasSuffix(readme, end+"after\n") || strings.Contains(readme, "old") {
 		t.Error(readme)
 	}
-	for _, want := range []string{"a <fast> core", "commit abc", "`go run ./bench compare`", "| 1000 | 10 of 100 | 50 |"} {
+	for _, want := range []string{"a <fast> core", "commit abc", "`go run ./bench compare`", "| 1000 | 10 of 100 | 50 |", "| memory | heap of an idle connection | 512.2 | 500 to 520 | 600 | bytes |"} {
 		if !strings.Contains(readme, want) {
 			t.Errorf("README.md does not say %q:\n%s", want, readme)
 		}
