@@ -92,10 +92,10 @@ func TestOptionsAreTheProgramsOwn(t *testing.T) {
 	})
 }
 
-func buildProgram(t *testing.T, name string) string {
+func buildProgram(t *testing.T, pkg string) string {
 	t.Helper()
-	bin := filepath.Join(t.TempDir(), name)
-	build := exec.Command("go", "build", "-o", bin, "./cmd/"+name)
+	bin := filepath.Join(t.TempDir(), filepath.Base(pkg))
+	build := exec.Command("go", "build", "-o", bin, "./"+pkg)
 	build.Dir = "../.."
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -105,6 +105,19 @@ func buildProgram(t *testing.T, name string) string {
 
 // start runs a program until the test ends, and returns the pairs of its ready line.
 func start(t *testing.T, bin string, env []string, args ...string) map[string]string {
+	t.Helper()
+	return begin(t, bin, env, args...).ready
+}
+
+type process struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	ready map[string]string
+	late  *time.Timer
+}
+
+// begin is start of a program that the test may stop itself.
+func begin(t *testing.T, bin string, env []string, args ...string) *process {
 	t.Helper()
 	cmd := exec.Command(bin, args...)
 	cmd.Env = append(os.Environ(), env...)
@@ -116,30 +129,34 @@ func start(t *testing.T, bin string, env []string, args ...string) map[string]st
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	late := time.AfterFunc(2*time.Minute, func() { _ = cmd.Process.Kill() })
-	t.Cleanup(func() {
-		late.Stop()
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("%s: %v", filepath.Base(bin), err)
-		}
-	})
+	p := &process{t, cmd, make(map[string]string), time.AfterFunc(10*time.Minute, func() { _ = cmd.Process.Kill() })}
+	t.Cleanup(p.stop)
 	line, _ := bufio.NewReader(stdout).ReadString('\n')
 	words := strings.Fields(line)
 	if len(words) == 0 || words[0] != "ready" {
 		t.Fatalf("%s says %q", filepath.Base(bin), line)
 	}
-	pairs := make(map[string]string)
 	for _, word := range words[1:] {
 		name, value, _ := strings.Cut(word, "=")
-		pairs[name] = value
+		p.ready[name] = value
 	}
-	return pairs
+	return p
+}
+
+// stop asks the program to end, and waits until it has; once is enough.
+func (p *process) stop() {
+	if !p.late.Stop() {
+		return
+	}
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	if err := p.cmd.Wait(); err != nil {
+		p.t.Errorf("%s: %v", filepath.Base(p.cmd.Path), err)
+	}
 }
 
 // The streamer itself takes what the chart gives it: types and ranges too.
 func TestStreamerStartsAsTheChartStartsIt(t *testing.T) {
-	bin := buildProgram(t, "streamer")
+	bin := buildProgram(t, "cmd/streamer")
 	for name, values := range map[string]string{
 		"as it is": "",
 		"with options": `streamer: {config: {policy: trade=aggregate, max-connections: 1000000, batch-interval: 2ms, compression: false,
