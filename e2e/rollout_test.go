@@ -66,10 +66,11 @@ func (v *viewer) resume(front *streamer) {
 	}
 }
 
-// The rolling update of the Helm chart, by real processes: a new node first; when it is ready
-// an old one is taken out of the endpoints, waits (preStop), is told to stop, drains and ends.
+// The rolling update of the Helm chart, by real processes: a new node first; when it has been
+// ready for a while an old one is taken out of the endpoints, waits (preStop), is told to stop, drains and ends.
 func TestARollingUpdateLosesNothing(t *testing.T) {
-	const preStop = 3 * probeEvery // the chart's 5 s against a cluster's second
+	// The chart's 5 s and 10 s, against a cluster's second.
+	const preStop, minReady = 3 * probeEvery, 6 * probeEvery
 	nats := startNATS(t)
 	feed := startFewFeed(t, nats)
 	cluster := startService(t)
@@ -97,6 +98,8 @@ func TestARollingUpdateLosesNothing(t *testing.T) {
 	for _, p := range old {
 		fresh := cluster.add(startStreamer(t, nats, "--drain", "2s"))
 		meanwhile("the new node", func() bool { return cluster.isReady(fresh) })
+		available := time.Now().Add(minReady)
+		meanwhile("minReadySeconds", func() bool { return time.Now().After(available) })
 		cluster.leave(p)
 		until := time.Now().Add(preStop)
 		meanwhile("preStop", func() bool { return time.Now().After(until) })
