@@ -66,8 +66,7 @@ func (o *opts) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	_, _, err := net.SplitHostPort(o.AdminAddr)
-	bad(err != nil, "--admin-addr %q is no host:port", o.AdminAddr)
+	errs = append(errs, options.CheckAddress("admin-addr", o.AdminAddr))
 	bad(o.Source == "replay" && o.Recording == "", "--source replay needs --file")
 	bad(o.Source != "replay" && o.Recording != "", "--file goes with --source replay")
 	bad(o.Nats == bus.Embedded, "--nats embedded is for the streamer; a feed needs a server")
@@ -76,21 +75,25 @@ func (o *opts) Validate() error {
 	bad(o.Lease != "" && (o.Source == "replay" || o.Rate == 0), "--lease is for live sources: this one can wait, and would lose what it has published to another")
 	bad(o.TraceEvery < 0, "--trace-every %d is below 0", o.TraceEvery)
 	bad(!leaseName.MatchString(o.Lease), "--lease %q: letters, digits, - and _ only", o.Lease)
-	if err := o.busConfig().Validate(); err != nil {
-		errs = append(errs, fmt.Errorf("--nats: %w", err))
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, options.Dashed(o.busConfig().Validate()))...)
 }
 
 func (o *opts) busConfig() bus.Config {
 	return bus.Config{Servers: o.Nats, Replicas: o.Replicas, CAFile: o.NatsCA, CredentialsFile: o.NatsCreds, Name: "tickcast feed"}
 }
 
-func (o *opts) source(log *zap.Logger) (feed.Source, error) {
+func (o *opts) source(log *zap.Logger) (s feed.Source, err error) {
+	option := "symbols"
 	if o.Source == "replay" {
-		return replay.New(o.Recording, replay.Config{Speed: o.Speed, Loop: o.Loop, Retime: o.Retime, Symbols: o.Symbols}, log.Named("replay"))
+		option = "file"
+		s, err = replay.New(o.Recording, replay.Config{Speed: o.Speed, Loop: o.Loop, Retime: o.Retime, Symbols: o.Symbols}, log.Named("replay"))
+	} else {
+		s, err = sim.New(sim.Config{Symbols: o.Symbols, Rate: o.Rate, Seed: o.Seed})
 	}
-	return sim.New(sim.Config{Symbols: o.Symbols, Rate: o.Rate, Seed: o.Seed})
+	if err != nil {
+		return nil, fmt.Errorf("--%s: %w", option, err)
+	}
+	return s, nil
 }
 
 func main() { os.Exit(run(os.Args[1:])) }

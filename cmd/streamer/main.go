@@ -54,6 +54,9 @@ func run(args []string) int {
 	var keeper *certs.Keeper
 	if err == nil && o.TLSCert != "" {
 		keeper, err = certs.New(certs.Files{Cert: o.TLSCert, Key: o.TLSKey, ClientCA: o.TLSClientCA}, log.Named("tls"))
+		if err != nil {
+			err = fmt.Errorf("--tls-cert, --tls-key, --tls-client-ca: %w", err)
+		}
 	}
 	var verifier *auth.Verifier
 	if err == nil {

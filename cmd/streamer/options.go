@@ -3,8 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -96,10 +96,7 @@ func (o *opts) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	for _, a := range []struct{ option, value string }{{"addr", o.Addr}, {"admin-addr", o.AdminAddr}} {
-		_, _, err := net.SplitHostPort(a.value)
-		bad(err != nil, "--%s %q is no host:port", a.option, a.value)
-	}
+	errs = append(errs, options.CheckAddress("addr", o.Addr), options.CheckAddress("admin-addr", o.AdminAddr))
 	bad((o.TLSCert == "") != (o.TLSKey == ""), "--tls-cert and --tls-key go together")
 	bad(o.TLSClientCA != "" && o.TLSCert == "", "--tls-client-ca goes with --tls-cert")
 	bad(!o.Demo && o.Recording != "", "--file goes with --demo")
@@ -110,26 +107,58 @@ func (o *opts) Validate() error {
 	bad(o.HeaderTimeout <= 0, "--header-timeout %s is not above 0", o.HeaderTimeout)
 	bad(o.MaxHeaderBytes < 1<<10, "--max-header-bytes %d is below 1KiB", o.MaxHeaderBytes)
 	bad(o.DelayBytes < 1<<20, "--delay-bytes %d is below 1MiB", o.DelayBytes)
-	bad(o.MaxHTTPConnections < 1, "--max-http-connections %d is below 1", o.MaxHTTPConnections)
 	_, err := o.trustedProxies()
 	bad(err != nil, "--trusted-proxies: %w", err)
 	bad(o.ProxyProtocol && len(o.TrustedProxies) == 0, "--proxy-protocol goes with --trusted-proxies")
-	for option, n := range map[string]int{"handshakes-per-second": o.HandshakesPerSecond, "requests-per-second": o.RequestsPerSecond} {
-		bad(n < 1, "--%s %d is below 1", option, n)
+	for _, n := range []struct {
+		option string
+		value  int
+	}{
+		{"max-connections", o.MaxConnections}, {"max-http-connections", o.MaxHTTPConnections}, {"max-symbols", o.MaxSymbols},
+		{"handshakes-per-second", o.HandshakesPerSecond}, {"requests-per-second", o.RequestsPerSecond},
+		{"page-requests-per-second", o.PageRequestsPerSecond},
+	} {
+		bad(n.value == 0, "--%s 0 is below 1", n.option) // what is below is for the node's own check
+	}
+	for _, d := range []struct {
+		option string
+		value  time.Duration
+	}{{"auth-timeout", o.AuthTimeout}, {"slow-timeout", o.SlowTimeout}, {"heartbeat", o.Heartbeat}, {"history", o.History}} {
+		bad(d.value == 0, "--%s 0s is not above 0", d.option)
+	}
+	for _, b := range []struct {
+		option string
+		value  options.Bytes
+	}{{"pending-bytes", o.PendingBytes}, {"node-pending-bytes", o.NodePending}, {"history-bytes", o.HistoryBytes}} {
+		bad(b.value == 0, "--%s 0 is below 1", b.option)
+	}
+	bad(o.BatchInterval < 0, "--batch-interval %s is below 0", o.BatchInterval)
+	for _, origin := range o.AllowedOrigins {
+		bad(!isOrigin(origin), "--allowed-origins: %q is none like https://example.com, example.com:8443 or *", origin)
 	}
 	switch {
 	case o.Auth == "jwt":
-		errs = append(errs, o.authConfig().Validate())
+		errs = append(errs, options.Dashed(o.authConfig().Validate()))
 	case o.authConfig() != (auth.Config{}):
 		bad(true, "the --jwt options go with --auth jwt")
 	}
 	if _, err := backpressure.ParseDefaults(o.Policy); err != nil {
 		errs = append(errs, fmt.Errorf("--policy: %w", err))
 	}
-	if err := o.busConfig().Validate(); err != nil {
-		errs = append(errs, fmt.Errorf("--nats: %w", err))
+	errs = append(errs, options.Dashed(o.busConfig().Validate()))
+	return errors.Join(append(errs, options.Dashed(o.nodeConfig().Validate()))...)
+}
+
+// isOrigin says whether a browser could name it as a page's origin, or as the host of one.
+func isOrigin(s string) bool {
+	if s == "*" {
+		return true
 	}
-	return errors.Join(append(errs, o.nodeConfig().Validate())...)
+	if !strings.Contains(s, "://") {
+		s = "https://" + s
+	}
+	u, err := url.Parse(s)
+	return err == nil && u.Hostname() != "" && (u.Scheme == "http" || u.Scheme == "https") && *u == url.URL{Scheme: u.Scheme, Host: u.Host}
 }
 
 func (o *opts) busConfig() bus.Config {
@@ -186,7 +215,8 @@ func (o *opts) verifier(log *zap.Logger) (*auth.Verifier, error) {
 	}
 	c := o.authConfig()
 	c.Log = log.Named("auth")
-	return auth.New(c)
+	v, err := auth.New(c)
+	return v, options.Dashed(err)
 }
 
 func (o *opts) nodeConfig() stream.Config {

@@ -51,6 +51,10 @@ func (o *opts) Validate() error {
 	}
 	bad(len(o.Channels) == 0, "--channels names none")
 	bad(o.Token != "" && o.TokenFile != "", "--token and --token-file exclude each other")
+	if o.TokenFile != "" {
+		_, err := os.ReadFile(o.TokenFile)
+		bad(err != nil, "--token-file: %w", err)
+	}
 	bad(o.Count < 0, "--count %d is below 0", o.Count)
 	bad(o.Command == "symbols" && len(o.Symbols) > 0, "symbols takes no symbol, got %q", strings.Join(o.Symbols, " "))
 	bad(o.Command == "", "no command: sub, symbols or snapshot") // kong would say so, but after this

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -29,6 +30,35 @@ func (b *Bytes) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%q is no size like 1MiB", text)
 	}
 	*b = Bytes(n)
+	return nil
+}
+
+// Dashed makes options of the names that each of the joined errors begins with, as packages
+// report them which know nothing of a command line.
+func Dashed(err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	switch {
+	case err == nil:
+		return nil
+	case !ok:
+		return fmt.Errorf("--%w", err)
+	}
+	var all []error
+	for _, e := range joined.Unwrap() {
+		all = append(all, Dashed(e))
+	}
+	return errors.Join(all...)
+}
+
+// CheckAddress refuses what nobody can listen on, but knows nothing of names.
+func CheckAddress(option, address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("--%s %q is no host:port", option, address)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return fmt.Errorf("--%s %q has no port from 0 to 65535", option, address)
+	}
 	return nil
 }
 
@@ -79,7 +109,7 @@ func Read(name, about string, opts Options, args []string, help io.Writer) error
 	if opts.path() != "" {
 		file, err := readFile(opts.path())
 		if err != nil {
-			return oneLine(err)
+			return oneLine(fmt.Errorf("--config: %w", err))
 		}
 		if err := parse(file); err != nil {
 			return oneLine(err)

@@ -48,7 +48,7 @@ func checkKeySetURL(address string) error {
 		local = ip.IsLoopback()
 	}
 	if u.Scheme != "https" && (u.Scheme != "http" || !local) {
-		return errors.New("is no https:// URL")
+		return errors.New("is no https:// URL, nor http:// on this machine")
 	}
 	return nil
 }

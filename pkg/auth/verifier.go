@@ -61,7 +61,7 @@ type Config struct {
 func (c Config) Validate() error {
 	var errs []error
 	if (c.KeyFile == "") == (c.JWKSURL == "") {
-		errs = append(errs, errors.New("auth jwt wants one of jwt-key-file and jwt-jwks-url"))
+		errs = append(errs, errors.New("jwt-key-file or jwt-jwks-url: one of the two is required"))
 	}
 	if c.JWKSURL != "" {
 		if err := checkKeySetURL(c.JWKSURL); err != nil {

@@ -46,29 +46,30 @@ type Config struct {
 	Log *zap.Logger
 }
 
-// Validate reports every problem at once. Its text holds no credentials.
+// Validate reports every problem at once, by the names of the programs' options where there are
+// some. Its text holds no credentials.
 func (c Config) Validate() error {
 	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("bus: "+format, args...)) }
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 
 	if c.Servers != Embedded {
 		for i, server := range strings.Split(c.Servers, ",") {
 			// The parser's own error repeats its input, and with it the password.
 			u, err := url.Parse(withScheme(server))
 			if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
-				bad("Servers: entry %d is not a NATS URL such as nats://host:4222", i+1)
+				bad("nats: entry %d is not a NATS URL such as nats://host:4222", i+1)
 			}
 		}
 	}
 	if c.Listen != "" {
 		if c.Servers != Embedded {
-			bad("Listen %q is for an embedded server only", c.Listen)
+			bad("nats-listen %q is for an embedded server only", c.Listen)
 		}
 		if _, _, err := splitListen(c.Listen); err != nil {
-			bad("Listen: %w", err)
+			bad("nats-listen: %w", err)
 		}
 	}
-	for name, file := range map[string]string{"CAFile": c.CAFile, "CredentialsFile": c.CredentialsFile} {
+	for name, file := range map[string]string{"nats-ca": c.CAFile, "nats-credentials": c.CredentialsFile} {
 		if file == "" {
 			continue
 		}
@@ -80,10 +81,10 @@ func (c Config) Validate() error {
 		}
 	}
 	if c.Replicas < 0 || c.Replicas > 5 {
-		bad("Replicas is %d, must be 1 to 5", c.Replicas)
+		bad("nats-replicas %d: 1 to 5", c.Replicas)
 	}
 	if c.Servers == Embedded && c.Replicas > 1 {
-		bad("Replicas is %d, an embedded server has only 1", c.Replicas)
+		bad("nats-replicas %d: an embedded server has only 1", c.Replicas)
 	}
 	if c.HistoryBytes < 0 {
 		bad("HistoryBytes is %d, must not be negative", c.HistoryBytes)
