@@ -59,6 +59,7 @@ func TestThePageIsForEverybody(t *testing.T) {
 			if at := focus(); at != "query" {
 				t.Fatalf("/ leads to %q", at)
 			}
+			eval[string](t, tab, `document.activeElement.value = ""`) // CDP sends the character apart from its key
 			press("btc/")
 			press(kb.Enter)
 			tab.waitForText(t, "#name", is(busiest))
