@@ -187,7 +187,7 @@ func pictures(t *testing.T, tab *tab) {
 	tab.do(t, "choose", chromedp.SendKeys("#query", "BTC/USD\r"))
 	tab.click(t, "#name") // the focus goes
 	eventually(t, "a page that has seen some candles", func() bool {
-		return eval[bool](t, tab, `performance.now() > 25_000 && document.querySelectorAll("#sales tr").length >= 40`)
+		return eval[bool](t, tab, `performance.now() > 20_000 && document.querySelectorAll("#sales tr").length >= 40`)
 	})
 	tab.shoot(t, "dashboard.png", 1440, 900, "dark")
 	tab.shoot(t, "light.png", 1440, 900, "light")

@@ -14,6 +14,7 @@ import (
 // How the page is at each size and in each theme: whoever cannot see it, or has no mouse, can use
 // it too.
 func TestThePageIsForEverybody(t *testing.T) {
+	t.Parallel()
 	needPage(t)
 	axe, err := os.ReadFile("node_modules/axe-core/axe.min.js")
 	if err != nil {

@@ -59,6 +59,7 @@ func serveSDK(t *testing.T) string {
 }
 
 func TestTheClientInAWorkerOfABrowser(t *testing.T) {
+	t.Parallel()
 	page := serveSDK(t)
 	node := startNode(t, buildStreamer(t), "127.0.0.1:0", append(patient[:len(patient):len(patient)], "--allowed-origins", page)...)
 	relay := startRelay(t, node.addr)

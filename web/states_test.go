@@ -17,6 +17,7 @@ import (
 )
 
 func TestANodeWithoutAFeed(t *testing.T) {
+	t.Parallel()
 	needPage(t)
 	node := startNode(t, buildStreamer(t), "127.0.0.1:0", "--nats", "embedded")
 	tab := openTab(t)
@@ -29,6 +30,7 @@ func TestANodeWithoutAFeed(t *testing.T) {
 }
 
 func TestAPageThatIsCutOff(t *testing.T) {
+	t.Parallel()
 	needPage(t)
 	node := startNode(t, buildStreamer(t), "127.0.0.1:0", patient...)
 	relay := startRelay(t, node.addr)

@@ -30,6 +30,7 @@ func sign(t *testing.T, name string, lasts time.Duration) string {
 }
 
 func TestAPageWithATokenToGive(t *testing.T) {
+	t.Parallel()
 	needPage(t)
 	dir := t.TempDir()
 	key, denied := filepath.Join(dir, "key"), filepath.Join(dir, "denied")
