@@ -101,17 +101,22 @@ func (d *delayed) due(now int64) (due []held, next int64) {
 }
 
 // tap holds a live message back, if the ingest wants it.
-func (d *delayed) tap(subject string, ch market.Channel, body []byte) {
-	if d.wants(subject, ch) {
+func (d *delayed) tap(subject string, body []byte) {
+	if d.wants(subject) {
 		d.put(held{due: d.clock.now() + d.by, subject: subject, body: body})
 	}
 }
 
-func (d *delayed) wants(subject string, ch market.Channel) bool {
+func (d *delayed) wants(subject string) bool {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	_, named := d.named[subject]
-	return named || ch < market.Channels && d.all[ch]
+	all := d.all
+	d.mu.Unlock()
+	if named || all == [market.Channels]bool{} {
+		return named
+	}
+	s, err := d.ParseSubject(subject)
+	return err == nil && all[s.Channel]
 }
 
 // put places an entry by its time. When the line is full the oldest entries are lost, and

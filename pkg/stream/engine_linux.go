@@ -57,6 +57,7 @@ func newEpollEngine(cfg *Config, shards []*shard) (*epollEngine, error) {
 			if err := loop.Run(); err != nil {
 				e.log.Error("event loop ends", zap.Error(err))
 			}
+			sh.inbox.end()
 		})
 	}
 	return e, nil

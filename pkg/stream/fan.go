@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tickcast/tickcast/pkg/market"
 )
@@ -13,15 +14,17 @@ import (
 type fan struct {
 	Upstream
 
-	mu       sync.Mutex
-	named    map[string]int // by subject: how many ingests want it
-	all      [market.Channels]int
-	channels map[string]market.Channel // of the subjects seen, while somebody is late
-	late     []*delayed
+	late atomic.Pointer[[]*delayed] // replaced whole, under mu: each message looks
+
+	mu    sync.Mutex
+	named map[string]int // by subject: how many ingests want it
+	all   [market.Channels]int
 }
 
 func newFan(up Upstream) *fan {
-	return &fan{Upstream: up, named: make(map[string]int), channels: make(map[string]market.Channel)}
+	f := &fan{Upstream: up, named: make(map[string]int)}
+	f.late.Store(new([]*delayed))
+	return f
 }
 
 // Run is the node's own ingest's. What comes is put into the lines of the late first.
@@ -31,16 +34,22 @@ func (f *fan) Run(ctx context.Context,
 ) error {
 	return f.Upstream.Run(ctx,
 		func(subject string, body []byte, header map[string][]string) {
-			f.each(func(d *delayed) { d.tap(subject, f.channelOf(subject), body) })
+			for _, d := range *f.late.Load() {
+				d.tap(subject, body)
+			}
 			message(subject, body, header)
 		},
 		idle,
 		func(symbol string, channels []market.Channel) {
-			f.each(func(d *delayed) { d.in.announced(symbol, channels) }) // a name is no news of its price
+			for _, d := range *f.late.Load() {
+				d.in.announced(symbol, channels) // a name is no news of its price
+			}
 			announced(symbol, channels)
 		},
 		func(reason string) {
-			f.each(func(d *delayed) { d.put(held{due: d.clock.now() + d.by, lost: reason}) })
+			for _, d := range *f.late.Load() {
+				d.put(held{due: d.clock.now() + d.by, lost: reason})
+			}
 			lost(reason)
 		})
 }
@@ -49,41 +58,19 @@ func (f *fan) Run(ctx context.Context,
 func (f *fan) add(d *delayed) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.late = append(slices.Clone(f.late), d)
-}
-
-func (f *fan) each(do func(*delayed)) {
-	f.mu.Lock()
-	late := f.late
-	f.mu.Unlock()
-	for _, d := range late {
-		do(d)
-	}
+	late := append(slices.Clone(*f.late.Load()), d)
+	f.late.Store(&late)
 }
 
 // held is what waits in all lines, and how many messages they had no room for.
 func (f *fan) held() (bytes, lost int) {
-	f.each(func(d *delayed) {
+	for _, d := range *f.late.Load() {
 		d.mu.Lock()
-		defer d.mu.Unlock()
 		bytes += d.bytes
 		lost += d.lost
-	})
-	return bytes, lost
-}
-
-// channelOf is the subject's channel; what is no subject of ours gets one that nobody wants.
-// Run's goroutine alone asks.
-func (f *fan) channelOf(subject string) market.Channel {
-	ch, ok := f.channels[subject]
-	if !ok {
-		s, err := f.ParseSubject(subject)
-		if ch = s.Channel; err != nil {
-			ch = market.Channels
-		}
-		f.channels[subject] = ch
+		d.mu.Unlock()
 	}
-	return ch
+	return bytes, lost
 }
 
 // Subscribe and the other three count who wants what.

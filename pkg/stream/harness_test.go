@@ -183,10 +183,10 @@ func (r *rig) sessions() (rows []struct {
 	return rows
 }
 
-var serverTLS = func() func(t *testing.T) *tls.Config {
+var serverTLS = func() func(t testing.TB) *tls.Config {
 	var once sync.Once
 	var pair tls.Certificate
-	return func(t *testing.T) *tls.Config {
+	return func(t testing.TB) *tls.Config {
 		once.Do(func() { pair = certtest.Pair(t, "node") })
 		return &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1"}, DynamicRecordSizingDisabled: true}
 	}

@@ -62,6 +62,20 @@ type item struct {
 	trace *trace // of the chunk; mostly nil
 }
 
+// itemOverhead is about what an item takes beside its ticks.
+const itemOverhead = 100
+
+// bytes is what the item weighs in an inbox. What is to do is bounded by who asks for it.
+func (it *item) bytes() int {
+	switch {
+	case it.chunk != nil:
+		return itemOverhead + len(it.chunk.Bytes)
+	case it.gap != nil:
+		return itemOverhead
+	}
+	return 0
+}
+
 type gap struct {
 	from, to int64
 	reason   codec.Reason
@@ -80,6 +94,8 @@ type ingest struct {
 	limits historyLimits
 	tracer TraceFunc                     // nil follows nothing
 	post   func(shard int, items []item) // hands over; the slice may be reused
+	full   func() <-chan struct{}        // closed when a shard that is behind has room again; nil where all have
+	ended  <-chan struct{}               // run is to end
 
 	mu        sync.Mutex
 	now       int64 // the clock, as of a tenth of a second ago: a look at it costs a tick's share
@@ -112,6 +128,7 @@ type ingest struct {
 // ingestMetrics are read by other goroutines at any time.
 type ingestMetrics struct {
 	messages, ticks, bad, stale, lost, resets atomic.Int64
+	held                                      atomic.Int64 // times that the upstream waited for a shard
 	filled, searches, kept                    atomic.Int64
 	gaps                                      [market.Channels]atomic.Int64
 	lag                                       histogram
@@ -120,6 +137,7 @@ type ingestMetrics struct {
 func newIngest(up Upstream, cfg *Config, c clock, post func(int, []item)) *ingest {
 	return &ingest{
 		up: up, log: cfg.Log, tracer: cfg.Trace, clock: c, linger: int64(cfg.Linger), post: post, ids: new(atomic.Int64),
+		full:       func() <-chan struct{} { return nil },
 		limits:     historyLimits{cfg.History, cfg.HistoryBytes},
 		horizon:    int64(cfg.History),
 		symbols:    make(map[string]*[market.Channels]*tape),
@@ -135,6 +153,7 @@ func newIngest(up Upstream, cfg *Config, c clock, post func(int, []item)) *inges
 // run follows the upstream until ctx ends.
 func (in *ingest) run(ctx context.Context) error {
 	var wg sync.WaitGroup
+	in.ended = ctx.Done()
 	wg.Go(func() { in.fetchLoop(ctx) })
 	wg.Go(func() { in.searchLoop(ctx) })
 	wg.Go(func() { in.tidyLoop(ctx) })
@@ -295,12 +314,22 @@ func (in *ingest) send(shards uint64, it item) {
 	}
 }
 
-// idle hands what was gathered to the shards.
+// idle hands what was gathered to the shards, and keeps the upstream waiting while one of them
+// is far behind. What it cannot hold meanwhile it counts as lost, and the numbers show it. The
+// wait is without the lock, which the shard may need to get on.
 func (in *ingest) idle() {
 	in.mu.Lock()
-	defer in.mu.Unlock()
 	in.flush()
 	in.at = 0
+	in.mu.Unlock()
+	for room := in.full(); room != nil; room = in.full() {
+		in.metrics.held.Add(1)
+		select {
+		case <-room:
+		case <-in.ended:
+			return
+		}
+	}
 }
 
 func (in *ingest) flush() {

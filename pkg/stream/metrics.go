@@ -78,6 +78,8 @@ var metrics = []metric{
 		func(n *Node) float64 { return float64(n.in.metrics.filled.Load()) }},
 	{"tickcast_upstream_dropped_total", "NATS messages that came faster than they were taken.", prometheus.CounterValue,
 		func(n *Node) float64 { _, dropped := n.up.Lost(); return float64(dropped) }},
+	{"tickcast_upstream_held_total", "Times that NATS messages waited because an event loop was far behind.", prometheus.CounterValue,
+		func(n *Node) float64 { return float64(n.in.metrics.held.Load()) }},
 	{"tickcast_upstream_reconnects_total", "Times that NATS was lost and found again.", prometheus.CounterValue,
 		func(n *Node) float64 { reconnects, _ := n.up.Lost(); return float64(reconnects) }},
 	{"tickcast_history_searches_total", "Searches of the store for trades of a stream.", prometheus.CounterValue,

@@ -74,16 +74,60 @@ type inbox struct {
 	mu    sync.Mutex
 	items []item
 	spare []item
-	woken bool   // since the last take
-	timed bool   // the shard takes a turn when the batching window ends, whatever comes
-	wake  func() // an engine's: has the shard take a turn soon
+	woken bool          // since the last take
+	timed bool          // the shard takes a turn when the batching window ends, whatever comes
+	bytes int           // what the ticks among items weigh
+	room  chan struct{} // closed when they are taken; nil unless somebody waits
+	ended bool          // nobody takes any more
+	wake  func()        // an engine's: has the shard take a turn soon
+}
+
+// inboxBytesMax is from how much on a shard that is behind keeps the ingests waiting: a fifth
+// of a second at half a million ticks a second.
+const inboxBytesMax = 8 << 20
+
+// full returns what is closed when there is room for ticks again; nil where there is.
+func (b *inbox) full() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.bytes < inboxBytesMax || b.ended {
+		return nil
+	}
+	if b.room == nil {
+		b.room = make(chan struct{})
+	}
+	return b.room
+}
+
+// makeRoom says that nothing waits any more. Caller holds mu.
+func (b *inbox) makeRoom() {
+	b.bytes = 0
+	if b.room != nil {
+		close(b.room)
+		b.room = nil
+	}
+}
+
+// end is for a shard that takes no more turns.
+func (b *inbox) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended, b.items = true, nil
+	b.makeRoom()
 }
 
 // put wakes the shard, but for ticks that a batching window holds back anyway: at a thousand
 // messages a second from upstream, turns that only find this out are 3 % of a node's CPU.
 func (b *inbox) put(items ...item) {
 	b.mu.Lock()
+	if b.ended {
+		b.mu.Unlock()
+		return
+	}
 	b.items = append(b.items, items...)
+	for i := range items {
+		b.bytes += items[i].bytes()
+	}
 	wake := !b.woken && !(b.timed && !slices.ContainsFunc(items, isCommand))
 	b.woken = b.woken || wake
 	b.mu.Unlock()
@@ -108,6 +152,7 @@ func (b *inbox) take() []item {
 	items := b.items
 	b.items, b.spare = b.spare, nil
 	b.woken, b.timed = false, false
+	b.makeRoom()
 	return items
 }
 

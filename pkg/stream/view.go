@@ -134,8 +134,19 @@ func (n *Node) endRunning() {
 // newIngest makes the n-th ingest, for the shards of the node.
 func (n *Node) newIngest(up Upstream, nth int) *ingest {
 	in := newIngest(up, &n.cfg, n.clock, func(shard int, items []item) { n.shards[shard].inbox.put(items...) })
+	in.full = n.crowded
 	if in.n = nth; nth > 0 {
 		in.ids = n.in.ids
 	}
 	return in
+}
+
+// crowded is an ingest's full.
+func (n *Node) crowded() <-chan struct{} {
+	for _, sh := range n.shards {
+		if room := sh.inbox.full(); room != nil {
+			return room
+		}
+	}
+	return nil
 }
