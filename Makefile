@@ -64,6 +64,12 @@ fuzz: ## run every fuzz target for FUZZTIME
 	  done; \
 	done
 
+CHURN ?= 50000
+
+.PHONY: churn
+churn: ## have CHURN connections come and go on each engine, plain and TLS, and look for what they left
+	TICKCAST_CHURN=$(CHURN) $(GO) test -count 1 -timeout 60m -run TestWavesLeaveNothing ./pkg/stream
+
 .PHONY: bench
 bench: ## run every microbenchmark once
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...

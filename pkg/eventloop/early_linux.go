@@ -35,6 +35,7 @@ func (l *Listener) Early(c Config, take func(fd int, peer, client netip.AddrPort
 	if err = errors.Join(err, setErr); err != nil {
 		return nil, err
 	}
+	l.takes = 2 // FileConn makes a second one before the first is closed
 	e := &early{Listener: l, file: os.NewFile(uintptr(fd), "listener"), take: take}
 	if e.raw, err = e.file.SyscallConn(); err != nil {
 		return nil, errors.Join(err, e.file.Close())
@@ -86,8 +87,16 @@ func (e *early) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c := e.meet(fd, from); c != nil {
+		c, err := e.meet(fd, from)
+		if c != nil {
+			// accept4 took the number that the one before gave back: it does not tell how many are taken.
+			e.full = descriptor(Socket(c)) >= e.highest
 			return c, nil
+		}
+		if err != nil && exhausted(err) { // in spite of the reserve
+			if err := e.pause(err); err != nil {
+				return nil, err
+			}
 		}
 	}
 }
@@ -110,28 +119,28 @@ func (e *early) accept() (fd int, from netip.AddrPort, err error) {
 	return fd, from, err
 }
 
-// meet returns nil for a connection that was taken or has ended.
-func (e *early) meet(fd int, from netip.AddrPort) net.Conn {
+// meet returns nil for a connection that was taken or has ended, and why it had to be given up.
+func (e *early) meet(fd int, from netip.AddrPort) (net.Conn, error) {
 	n, err := read(int32(fd), e.buf[:])
 	switch {
 	case err == unix.EAGAIN, err == unix.EINTR:
 		n = 0
 	case err != nil, n == 0:
 		_ = unix.Close(fd)
-		return nil
+		return nil, nil
 	case e.offer(fd, from, e.buf[:n]):
-		return nil
+		return nil, nil
 	}
 	f := os.NewFile(uintptr(fd), "connection")
 	defer func() { _ = f.Close() }()
 	c, err := net.FileConn(f) // by a second descriptor
 	if err != nil {
-		return nil // there is none left in spite of the reserve
+		return nil, err
 	}
 	if n > 0 {
 		c = &begun{Conn: c, said: bytes.Clone(e.buf[:n])}
 	}
-	return e.dressed(c)
+	return e.dressed(c), nil
 }
 
 // offer reports whether the connection was taken.

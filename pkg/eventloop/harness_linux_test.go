@@ -21,8 +21,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(fewEnv) != "" {
-		serveFew()
+	if how := os.Getenv(fewEnv); how != "" {
+		serveFew(how)
 	}
 	// The runtime's poller takes two descriptors at its first use, which tests count.
 	if ln, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {

@@ -41,6 +41,7 @@ type Listener struct {
 	cfg     ListenConfig
 	places  places
 	highest int  // no descriptor beyond it is a connection's
+	takes   int  // descriptors for a moment, by one connection
 	full    bool // the last one accepted was the highest; Accept's own
 	told    time.Time
 
@@ -57,7 +58,7 @@ func Listen(addr string, cfg ListenConfig) (*Listener, error) {
 	}
 	return &Listener{
 		TCPListener: ln.(*net.TCPListener), cfg: cfg, places: make(places, runtime.GOMAXPROCS(0)),
-		highest: highestDescriptor(), closed: make(chan struct{}),
+		highest: highestDescriptor(), takes: 1, closed: make(chan struct{}),
 	}, nil
 }
 
@@ -95,7 +96,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 // to spare.
 func (l *Listener) spare(accept func() (fd int, err error)) error {
 	for {
-		if l.full && l.lowestFree() >= l.highest {
+		if l.full && l.wouldTake() >= l.highest {
 			if err := l.pause(errReserve); err != nil {
 				return err
 			}
@@ -170,17 +171,24 @@ func exhausted(err error) bool {
 	return false
 }
 
-// lowestFree is the number that the next descriptor of the process would get.
-func (l *Listener) lowestFree() int {
+// wouldTake is the highest descriptor that the next connection would take.
+func (l *Listener) wouldTake() int {
 	next := l.highest
-	if raw, err := l.SyscallConn(); err == nil {
-		_ = raw.Control(func(fd uintptr) {
-			if n, err := unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0); err == nil {
-				next = n
-				_ = unix.Close(n)
-			}
-		})
+	raw, err := l.SyscallConn()
+	if err != nil {
+		return next
 	}
+	_ = raw.Control(func(fd uintptr) {
+		for range l.takes {
+			n, err := unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
+			if err != nil {
+				next = l.highest
+				return
+			}
+			defer func() { _ = unix.Close(n) }()
+			next = n
+		}
+	})
 	return next
 }
 

@@ -1,7 +1,6 @@
 package eventloop
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/tls"
 	"errors"
@@ -10,8 +9,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -40,110 +37,6 @@ func dialTCP(t *testing.T, addr string) *net.TCPConn {
 	t.Cleanup(func() { _ = c.Close() })
 	_ = c.SetDeadline(time.Now().Add(patience))
 	return c.(*net.TCPConn)
-}
-
-// fewEnv makes TestMain's process the server of TestListenerWaitsForADescriptor.
-const fewEnv = "EVENTLOOP_FEW_DESCRIPTORS"
-
-const fewDescriptors = 80
-
-// serveFew has fewDescriptors, accepts for ever, and answers an e by an e, and an o by an o if
-// it can open a file then. It prints its address, and a line for each call of Full.
-func serveFew() {
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: fewDescriptors, Max: fewDescriptors}); err != nil {
-		log.Fatal(err)
-	}
-	ln, err := Listen("127.0.0.1:0", ListenConfig{Full: func(err error) { fmt.Println("full:", err) }})
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(ln.Addr())
-	for {
-		c, err := ln.Accept()
-		if err != nil {
-			log.Fatal(err)
-		}
-		go func() {
-			defer c.Close()
-			for ask := make([]byte, 1); ; {
-				if _, err := c.Read(ask); err != nil {
-					return
-				}
-				if ask[0] == 'o' {
-					f, err := os.Open("/dev/null")
-					if err != nil {
-						ask[0] = 'x'
-					}
-					_ = f.Close()
-				}
-				if _, err := c.Write(ask); err != nil {
-					return
-				}
-			}
-		}()
-	}
-}
-
-// When descriptors run out, those who are in are served on, the process keeps some for itself,
-// and who waits gets in as soon as others go.
-func TestListenerWaitsForADescriptor(t *testing.T) {
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), fewEnv+"=1")
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-	lines := bufio.NewScanner(out)
-	if !lines.Scan() {
-		t.Fatal("the server does not start")
-	}
-	began := time.Now()
-	addr := lines.Text()
-	var told atomic.Int64
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		for lines.Scan() {
-			if lines.Text() != "full: "+errReserve.Error() {
-				t.Errorf("the server says %q", lines.Text())
-			}
-			told.Add(1)
-		}
-	}()
-	ask := func(c net.Conn, what byte) {
-		t.Helper()
-		answer := make([]byte, 1)
-		if _, err := c.Write([]byte{what}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.ReadFull(c, answer); err != nil || answer[0] != what {
-			t.Fatalf("asked %q, got %q, %v", what, answer, err)
-		}
-	}
-	conns := make([]*net.TCPConn, 2*fewDescriptors)
-	for i := range conns {
-		conns[i] = dialTCP(t, addr)
-	}
-	until(t, "the server says that it is full", func() bool { return told.Load() > 0 })
-	ask(conns[0], 'e')
-	ask(conns[0], 'o')
-	for i, c := range conns { // each that goes lets one more in
-		ask(c, 'e')
-		if i > 0 {
-			_ = c.Close()
-		}
-	}
-	ask(conns[0], 'o')
-	if most := int64(time.Since(began)/time.Second) + 1; told.Load() > most {
-		t.Errorf("told %d times in %s", told.Load(), time.Since(began))
-	}
-	_ = cmd.Process.Kill()
-	<-read
 }
 
 func TestCloseEndsTheWaitForADescriptor(t *testing.T) {
