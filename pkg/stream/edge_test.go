@@ -12,9 +12,6 @@ import (
 	"github.com/tickcast/tickcast/pkg/stream"
 )
 
-// raceEnabled has the tests that work through many connections take fewer.
-var raceEnabled bool
-
 // gone waits until the node has no session of that address.
 func (r *rig) gone(addr string) {
 	r.t.Helper()
