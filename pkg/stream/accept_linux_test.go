@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha1"
+	"crypto/tls"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,31 +24,87 @@ import (
 )
 
 // BenchmarkAccept has a crowd connect and upgrade, by turns, to a node and to the floor: one
-// thread that accepts, answers and adds to epoll. Both sides are in one process, so the
-// crowd's own cost is in both. Times are of CPU, which a busy machine does not stretch.
+// thread that accepts, answers and adds to epoll; over TLS, behind a handshake in a goroutine.
+// Both sides are in one process, so the crowd's own cost is in both. Times are of CPU, which a
+// busy machine does not stretch.
 func BenchmarkAccept(b *testing.B) {
-	if secure || engine != stream.EngineEpoll {
-		b.SkipNow()
+	crowd := 2_000
+	if secure {
+		crowd = 200
 	}
-	const crowd = 2_000
 	request := []byte(strings.Join(goodHandshake(), "\r\n") + "\r\n\r\n")
-	node := acceptingNode(b)
-	floor := acceptingFloor(b)
+	node, floor := acceptingNode(b), acceptingFloor(b)
+	if secure {
+		floor = acceptingTLS(b)
+	}
 	var spent [2]time.Duration
 	for b.Loop() {
 		for i, addr := range []*net.TCPAddr{floor, node} {
 			start := cpuTime()
-			fds := upgradeCrowd(b, addr, crowd, request)
+			leave := crowdOf(b, addr, crowd, request)
 			spent[i] += cpuTime() - start
-			for _, fd := range fds {
-				_ = unix.Close(fd)
-			}
+			leave()
 		}
 	}
 	upgrades := time.Duration(b.N * crowd)
 	b.ReportMetric(float64(spent[0]/upgrades), "floor-ns/upgrade")
 	b.ReportMetric(float64(spent[1]/upgrades), "node-ns/upgrade")
 	b.ReportMetric(float64(spent[1])/float64(spent[0]), "node/floor")
+}
+
+// crowdOf has n subscribers connect and upgrade, over TLS where the rig has it.
+func crowdOf(b testing.TB, addr *net.TCPAddr, n int, request []byte) (leave func()) {
+	if secure {
+		conns := upgradeSecureCrowd(b, addr.String(), n, request)
+		return func() {
+			for _, c := range conns {
+				_ = c.Close()
+			}
+		}
+	}
+	fds := upgradeCrowd(b, addr, n, request)
+	return func() {
+		for _, fd := range fds {
+			_ = unix.Close(fd)
+		}
+	}
+}
+
+// acceptingTLS answers upgrades over TLS from a goroutine each, and no other request.
+func acceptingTLS(b *testing.B) *net.TCPAddr {
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", serverTLS(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer c.Close()
+				buf := make([]byte, 4<<10)
+				for n, err := c.Read(buf); err == nil; n, err = c.Read(buf) {
+					_, _ = c.Write(floorAnswer(buf[:n]))
+				}
+			})
+		}
+	})
+	b.Cleanup(func() {
+		_ = ln.Close()
+		all.Wait()
+	})
+	return ln.Addr().(*net.TCPAddr)
+}
+
+// floorAnswer is what the least that could be done says to an upgrade request.
+func floorAnswer(request []byte) []byte {
+	_, rest, _ := bytes.Cut(request, []byte("Sec-WebSocket-Key: "))
+	key, _, _ := bytes.Cut(rest, []byte("\r\n"))
+	sum := sha1.Sum(append(key[:len(key):len(key)], "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"...))
+	return fmt.Appendf(nil, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", base64.StdEncoding.EncodeToString(sum[:]))
 }
 
 // cpuTime is what the process has used.
@@ -56,13 +115,17 @@ func cpuTime() time.Duration {
 }
 
 func acceptingNode(b *testing.B) *net.TCPAddr {
-	node, err := stream.New(stream.Config{Engine: stream.EngineEpoll, HandshakesPerSecond: 1_000_000}, uplink.Uplink{Bus: newBus(b)})
+	node, err := stream.New(stream.Config{Engine: engine, HandshakesPerSecond: 1_000_000}, uplink.Uplink{Bus: newBus(b)})
 	if err != nil {
 		b.Fatal(err)
 	}
 	mux := http.NewServeMux()
 	node.Register(mux)
-	ln, err := eventloop.Listen("127.0.0.1:0", eventloop.ListenConfig{})
+	var listen eventloop.ListenConfig
+	if secure {
+		listen.TLS = serverTLS(b)
+	}
+	ln, err := eventloop.Listen("127.0.0.1:0", listen)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -149,11 +212,7 @@ func acceptingFloor(b *testing.B) *net.TCPAddr {
 					_ = unix.Close(int(ev.Fd))
 					continue
 				}
-				_, rest, _ := bytes.Cut(buf[:n], []byte("Sec-WebSocket-Key: "))
-				key, _, _ := bytes.Cut(rest, []byte("\r\n"))
-				sum := sha1.Sum(append(key[:len(key):len(key)], "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"...))
-				answer := append([]byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "), base64.StdEncoding.EncodeToString(sum[:])...)
-				_, _ = unix.Write(int(ev.Fd), append(answer, "\r\n\r\n"...))
+				_, _ = unix.Write(int(ev.Fd), floorAnswer(buf[:n]))
 			}
 		}
 	}()
@@ -174,4 +233,34 @@ func acceptAll(epoll, listener int) {
 		}
 		_ = unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
 	}
+}
+
+// upgradeSecureCrowd does over TLS, some at a time, what upgradeCrowd does.
+func upgradeSecureCrowd(t testing.TB, addr string, n int, request []byte) []*net.TCPConn {
+	t.Helper()
+	conns := make([]*net.TCPConn, n)
+	var dialers sync.WaitGroup
+	const atOnce = 20
+	for first := range atOnce {
+		dialers.Go(func() {
+			for i := first; i < n; i += atOnce {
+				c, err := net.Dial("tcp", addr)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				conns[i] = c.(*net.TCPConn)
+				over := tls.Client(c, clientTLS)
+				answer := make([]byte, len("HTTP/1.1 101"))
+				if _, err = over.Write(request); err == nil {
+					_, err = io.ReadFull(over, answer)
+				}
+				if err != nil || !strings.HasSuffix(string(answer), "101") {
+					t.Errorf("upgrade: %q, %v", answer, err)
+				}
+			}
+		})
+	}
+	dialers.Wait()
+	return conns
 }
