@@ -23,6 +23,7 @@ import (
 	"github.com/tickcast/tickcast/bench/internal/rival"
 	"github.com/tickcast/tickcast/bench/internal/tape"
 	"github.com/tickcast/tickcast/internal/uplink"
+	"github.com/tickcast/tickcast/internal/waiting"
 	"github.com/tickcast/tickcast/pkg/bus"
 	"github.com/tickcast/tickcast/pkg/codec"
 	"github.com/tickcast/tickcast/pkg/feed"
@@ -97,15 +98,7 @@ func newRig(t *testing.T, source feed.Source, cfg stream.Config, start func(*htt
 
 func steady(rate float64) feed.Source { return &tape.Source{Symbols: tape.Symbols(20), Rate: rate} }
 
-func await(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-		time.Sleep(5 * time.Millisecond) // between two looks at a condition
-	}
-}
+var await = waiting.For
 
 // A manual source trades when it is told to: so many rounds of every symbol.
 type manual chan int

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/tickcast/tickcast/internal/waiting"
 )
 
 // patience bounds every wait of these tests. It is reached only when something is broken.
@@ -54,13 +56,4 @@ func build() (err error) {
 	return nil
 }
 
-func await(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-		time.Sleep(5 * time.Millisecond) // between two looks at a condition
-	}
-}
+var await = waiting.For

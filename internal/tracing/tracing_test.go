@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/tickcast/tickcast/internal/otlptest"
+	"github.com/tickcast/tickcast/internal/waiting"
 	"github.com/tickcast/tickcast/pkg/codec"
 	"github.com/tickcast/tickcast/pkg/feed"
 	"github.com/tickcast/tickcast/pkg/market"
@@ -54,15 +55,7 @@ func follow(tracer *Tracer, published error, sockets ...stream.SocketFlush) {
 	flushed(stream.Flush{Gathered: arrived, Begun: arrived, Sessions: 9, Socket: sockets})
 }
 
-func await(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !ok(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-		time.Sleep(5 * time.Millisecond) // between two looks at a condition
-	}
-}
+var await = waiting.For
 
 func TestATickIsOneTreeOfSpans(t *testing.T) {
 	at := otlptest.Start(t)

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap/zaptest"
 
+	"github.com/tickcast/tickcast/internal/waiting"
 	"github.com/tickcast/tickcast/pkg/market"
 )
 
@@ -171,19 +172,7 @@ func bar(symbol string) market.Stream {
 
 // eventually is for what nothing announces, such as the moment in which JetStream has stored
 // what it was sent.
-func eventually(t testing.TB, what string, cond func() bool) {
-	t.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !cond() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("still not: %s", what)
-		}
-	}
-}
+var eventually = waiting.For
 
 // running is a Run whose deliveries are read one by one.
 type running struct {

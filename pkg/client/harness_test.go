@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tickcast/tickcast/internal/uplink"
+	"github.com/tickcast/tickcast/internal/waiting"
 	"github.com/tickcast/tickcast/pkg/bus"
 	"github.com/tickcast/tickcast/pkg/client"
 	"github.com/tickcast/tickcast/pkg/codec"
@@ -27,16 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience is how long a test waits for what must happen; nothing waits that long.
 const patience = 30 * time.Second
 
-func await(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-		time.Sleep(2 * time.Millisecond) // between two looks at a condition
-	}
-}
+var await = waiting.For
 
 // A venue is an embedded NATS and what publishes there.
 type venue struct {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/tickcast/tickcast/internal/certtest"
 	"github.com/tickcast/tickcast/internal/uplink"
+	"github.com/tickcast/tickcast/internal/waiting"
 	"github.com/tickcast/tickcast/pkg/bus"
 	"github.com/tickcast/tickcast/pkg/codec"
 	"github.com/tickcast/tickcast/pkg/eventloop"
@@ -300,16 +301,7 @@ func (r *rig) await(what string, ok func() bool) {
 	await(r.t, what, ok)
 }
 
-func await(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-		time.Sleep(2 * time.Millisecond) // between two looks at a condition
-	}
-}
+var await = waiting.For
 
 // bothEncodings runs the test for each.
 func bothEncodings(t *testing.T, f func(t *testing.T, enc codec.Encoding)) {
