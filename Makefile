@@ -70,6 +70,10 @@ CHURN ?= 50000
 churn: ## have CHURN connections come and go on each engine, plain and TLS, and look for what they left
 	TICKCAST_CHURN=$(CHURN) $(GO) test -count 1 -timeout 60m -run TestWavesLeaveNothing ./pkg/stream
 
+.PHONY: clock
+clock: ## hold a node to its promises while its wall clock jumps; builds Go's time package anew
+	$(GO) test -count 1 -tags clock -run TestTheWallClockJumps ./e2e
+
 .PHONY: bench
 bench: ## run every microbenchmark once
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
