@@ -2,6 +2,9 @@ package main
 
 const oneNode = `namespace=~"$namespace",instance=~"$instance"`
 
+// ofNodes leaves out whatever else is scraped there: every program has a process's metrics.
+const ofNodes = " and on (namespace, instance) tickcast_connections"
+
 // node looks at one node, or at a few beside each other.
 func node() dashboard {
 	each := func(title, unit, help, metric string) panel {
@@ -57,12 +60,12 @@ func node() dashboard {
 			}},
 		}},
 		{"Process", []panel{
-			perSecond("CPU", "short", "Cores.", "process_cpu_seconds_total"),
+			{"CPU", "short", "Cores.", []query{{"{{instance}}", rate("process_cpu_seconds_total", oneNode) + ofNodes}}},
 			{"Memory", "bytes", "Resident, and what of it is Go's heap.", []query{
-				{"resident {{instance}}", "process_resident_memory_bytes{" + oneNode + "}"},
-				{"heap {{instance}}", "go_memstats_heap_inuse_bytes{" + oneNode + "}"},
+				{"resident {{instance}}", "process_resident_memory_bytes{" + oneNode + "}" + ofNodes},
+				{"heap {{instance}}", "go_memstats_heap_inuse_bytes{" + oneNode + "}" + ofNodes},
 			}},
-			each("Descriptors", "short", "One for each session.", "process_open_fds"),
+			{"Descriptors", "short", "One for each session.", []query{{"{{instance}}", "process_open_fds{" + oneNode + "}" + ofNodes}}},
 			each("NATS", "short", "1 is connected.", "tickcast_upstream_connected"),
 		}},
 	}}
