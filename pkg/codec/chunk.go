@@ -25,7 +25,7 @@ type Chunk struct {
 }
 
 // ParseChunk checks body, an upstream message: trades, quotes or bars of stream s whose
-// seqs rise by one, each as [NextTick] wants it. One gap with reason reset may lead them;
+// seqs rise by one up to [market.SeqMax], each as [NextTick] wants it. One gap with reason reset may lead them;
 // its last seq, up to which the stream's new numbers were never used, is returned as reset,
 // which is otherwise 0, and lies before the
 // first tick's. The chunk aliases body. The error is [ErrMalformed].
@@ -56,8 +56,11 @@ func ParseChunk(s market.Stream, body []byte) (c *Chunk, reset int64, err error)
 		}
 		i += n
 	}
-	if c.N == 0 {
+	switch {
+	case c.N == 0:
 		return nil, 0, fmt.Errorf("%w: %v has no tick", ErrMalformed, s)
+	case c.Last > market.SeqMax: // behind which no true one could come
+		return nil, 0, fmt.Errorf("%w: %v goes up to seq %d", ErrMalformed, s, c.Last)
 	}
 	c.Bytes = body[start:]
 	return c, reset, nil

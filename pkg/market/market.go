@@ -109,6 +109,10 @@ type Aggregate struct {
 	Count                  int64
 }
 
+// SeqMax is the highest number that an event has. Every reader of JSON can hold it, and a clock
+// in microseconds, where numbers may begin anew, comes there in the year 2255.
+const SeqMax = 1<<53 - 1
+
 // SymbolBytesMax bounds a symbol's length.
 const SymbolBytesMax = 64
 

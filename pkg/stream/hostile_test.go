@@ -2,9 +2,12 @@ package stream_test
 
 import (
 	"bytes"
+	"math"
 	"net/http"
+	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tickcast/tickcast/pkg/codec"
@@ -44,6 +47,10 @@ func TestBadPayloadsReachNobody(t *testing.T) {
 			"a goodbye":                     codec.AppendBye(nil, 1012, "leave", 0),
 			"a gap":                         codec.AppendGap(nil, tradeA, 2, 1<<40, codec.ReasonUpstream),
 			"JSON":                          []byte(`["t","A",2,1,1,1,"b","x"]`),
+			"the last seq that there is":    bytes.Replace(good, []byte{0xa1, 'A', 0x02}, append([]byte{0xa1, 'A', 0xcf, 0x7f}, bytes.Repeat([]byte{0xff}, 7)...), 1),
+			"a seq beyond all clocks":       appendTrade(t, nil, "A", market.SeqMax+1),
+			"a reset to the end":            append(codec.AppendGap(nil, tradeA, 2, math.MaxInt64-1, codec.ReasonReset), good...),
+			"nearly all that NATS carries":  bytes.Repeat(good, 1_000_000/len(good)),
 			"a symbol that is no UTF-8":     bytes.Replace(good, []byte{0xa1, 'A'}, []byte{0xa1, 0xff}, 1),
 		}
 		for name, body := range payloads {
@@ -67,6 +74,52 @@ func TestBadPayloadsReachNobody(t *testing.T) {
 			t.Errorf("snapshot %d", status)
 		}
 	})
+}
+
+// Who may publish under any subject makes nothing known by nonsense, and nothing of it is stored
+// for long names, names that are no text, or subjects that are none of ours.
+func TestHostileSubjectsMakeNothingKnown(t *testing.T) {
+	r := newRig(t, stream.Config{})
+	r.announce("A")
+	w := r.dial(codec.MsgPack)
+	w.begin(`"channels":["trade","quote","bar"],"symbols":["*"]`, 3)
+	nc, err := nats.Connect(r.bus.Status().URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	good := func(symbol string) []byte { return appendTrade(t, nil, symbol, 1) }
+	hostile := map[string][]byte{
+		"tick.trade.NEW": []byte("nonsense"),
+		"tick.trade.=FF": bytes.Replace(good("X"), []byte{0xa1, 'X'}, []byte{0xa1, 0xff}, 1),
+		"tick.trade." + strings.Repeat("L", 3000):        bytes.Replace(good("X"), []byte{0xa1, 'X'}, append([]byte{0xda, 0x0b, 0xb8}, strings.Repeat("L", 3000)...), 1),
+		"tick.trade.a.b.c":                               good("X"),
+		"tick.trade.=":                                   good("X"),
+		"tick.quote.NEW":                                 good("NEW"), // a trade among the quotes
+		"tick.bar." + strings.Repeat("deep.", 100) + "z": good("z"),
+		"dir.=FF":                          []byte("trade"),
+		"dir." + strings.Repeat("L", 3000): []byte("trade"),
+		"dir.NEW":                          []byte("tape,\xff"),
+	}
+	for subject, body := range hostile {
+		if err := nc.Publish(subject, body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := nc.FlushTimeout(patience); err != nil {
+		t.Fatal(err)
+	}
+	seq := r.trade("A")
+	if tr := nextOf[market.Trade](w); tr.Symbol != "A" || tr.Seq != seq {
+		t.Errorf("got %+v", tr)
+	}
+	w.quiet("hostile subjects")
+	if body := r.get("/v1/symbols"); strings.TrimSpace(body) != `[{"symbol":"A","channels":["trade","quote","bar"]}]` {
+		t.Errorf("known: %.300s", body)
+	}
+	if counter(t, r, "tickcast_upstream_bad_total") == 0 {
+		t.Error("nothing is counted")
+	}
 }
 
 // counter reads one of the node's metrics.

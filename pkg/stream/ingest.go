@@ -205,19 +205,27 @@ func (in *ingest) message(subject string, body []byte, header map[string][]strin
 	if in.at == 0 {
 		in.at, in.wall = in.clock.now(), time.Now().UnixNano()
 	}
+	var s market.Stream
 	t := in.bySubject[subject]
-	if t == nil {
-		s, err := in.up.ParseSubject(subject)
-		if err != nil || market.CheckSymbol(s.Symbol) != nil {
+	if t != nil {
+		s = t.stream
+	} else {
+		var err error
+		if s, err = in.up.ParseSubject(subject); err == nil {
+			err = market.CheckSymbol(s.Symbol)
+		}
+		if err != nil {
 			in.bad(subject, err)
 			return
 		}
-		t = in.tapeOf(s)
 	}
-	c, reset, err := codec.ParseChunk(t.stream, body)
+	c, reset, err := codec.ParseChunk(s, body)
 	if err != nil {
 		in.bad(subject, err)
 		return
+	}
+	if t == nil {
+		t = in.tapeOf(s) // not before: nonsense makes no symbol known
 	}
 	t.listed = true
 	switch {
