@@ -110,7 +110,7 @@ func TestTwoThousandSymbols(t *testing.T) {
 		return eval[sample](t, tab, `({ Frames: frames_, Paints: paints, At: performance.now() })`)
 	}
 	before, busy := read(), busySeconds(t, tab)
-	eventually(t, "100 paints", func() bool { return read().Paints >= before.Paints+100 })
+	eventually(t, "30 paints", func() bool { return read().Paints >= before.Paints+30 })
 	after := read()
 	frames, paints, seconds := after.Frames-before.Frames, after.Paints-before.Paints, (after.At-before.At)/1000
 	if paints > frames+1 {

@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	testWithin = 3 * time.Minute
-	waitWithin = 30 * time.Second
+	testWithin = 10 * time.Minute
+	waitWithin = 2 * time.Minute
 )
 
 // faults collects what a reader of the page would never see: errors, and loads that the

@@ -1,7 +1,7 @@
 // The page: asks its engine for a frame, paints it, and passes on what the reader does. What moves is
 // written in one place, once per animation frame.
 
-import type { DeliveryOptions } from "tickcast";
+import { Code, type DeliveryOptions } from "tickcast";
 import { readSymbols, writeSymbols } from "./address";
 import { formatBytes, formatCount } from "./format";
 import type { BoardView, Frame, LinkState, ToEngine } from "./messages";
@@ -185,7 +185,7 @@ function paint(): void {
   const { state } = next.status;
   slow = next.status.slow;
   setData(document.body, "state", wordOf(state));
-  setText(byId("state"), wordOf(state));
+  setText(byId("state"), signedOut(state) ? "signed out" : wordOf(state));
   setText(byId("where"), "hello" in state ? `node ${state.hello.node} · session ${state.hello.session}` : "");
   if (next.quality) {
     const { eventsPerSecond, bytesPerSecond } = next.quality;
@@ -213,10 +213,15 @@ function wordOf(state: LinkState): string {
   return state.kind === "waiting" ? "reconnecting" : state.kind;
 }
 
+function signedOut(state: LinkState): boolean {
+  return state.kind === "closed" && state.error?.code === Code.unauthenticated;
+}
+
 function emptiness({ total, status }: Frame): string {
   if (total > 0) return "";
   const name = query.value.trim();
   if (name !== "") return `No symbol has “${name}” in its name. Enter watches it all the same.`;
   if (scope === "starred") return "Nothing is starred yet: search for a symbol, or star some under All.";
+  if (signedOut(status.state)) return "Prices come with a token.";
   return status.state.kind === "live" ? "Waiting for the first symbols." : "Nothing to show yet.";
 }

@@ -21,7 +21,7 @@ const waiting = (code: number | undefined, why = "why"): LinkState => ({
 });
 /** As it comes from the other thread. */
 const closed = (code: number | undefined): LinkState =>
-  structuredClone(portable({ kind: "closed", error: new TickcastError("expired", code) }));
+  structuredClone(portable({ kind: "closed", error: new TickcastError(`expired (${code})`, code) }));
 const well = { state: live, noFeed: false, silentSeconds: 0, slow: false, renewal: undefined };
 
 describe("a trouble", () => {
@@ -38,7 +38,7 @@ describe("a trouble", () => {
       "Nothing heard for 37 s.",
     ],
     ["of a device without network", { state: waiting(1006) }, false, "offline", "by itself"],
-    ["of a token", { state: closed(4401) }, true, "asks for a token", "Expired."],
+    ["of a token", { state: closed(4401) }, true, "asks for a token", "Expired (4401). Give"],
     ["of another protocol", { state: closed(undefined) }, true, "cannot speak", "Reload"],
     ["of a node without a feed", { noFeed: true }, true, "no market data", "every two seconds"],
     ["of a market that is quiet", { silentSeconds: 15 }, true, "No price is coming", "15 s ago"],

@@ -21,7 +21,11 @@ export function troubleOf(status: Status, online: boolean, now: number): Trouble
   const { state } = status;
   if (state.kind === "closed") {
     if (state.error?.code === Code.unauthenticated) {
-      const text = `${sentence(state.error.message)} Give one to go on; it is kept in this page only.`;
+      // The node's own words, where it refused one.
+      const said = state.error.message.endsWith(`(${Code.unauthenticated})`)
+        ? sentence(state.error.message)
+        : "";
+      const text = `${said} Give one to go on; it is kept in this page only.`.trim();
       return { tone: "bad", title: "The node asks for a token.", text, action: "token" };
     }
     const text = `${sentence(state.error?.message ?? "")} Reload the page when that is mended.`;
