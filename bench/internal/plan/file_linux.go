@@ -29,8 +29,8 @@ type Check struct {
 type CheckRow struct {
 	contest.Cell
 	Cores    Pair    `json:"cores"`
-	Messages Pair    `json:"messages_per_second"`
-	Payload  Pair    `json:"payload_bytes_per_second"`
+	Messages Pair    `json:"messages"`      // a second
+	Payload  Pair    `json:"payload_bytes"` // a second
 	Memory   Pair    `json:"memory_bytes"`
 	Waited   float64 `json:"server_waited"` // share of the time for which others had its core
 }
