@@ -17,7 +17,7 @@ import (
 // bench runs this program, as a user does, and returns what it prints and its exit status.
 func bench(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*patience) // a process is many waits
+	ctx, cancel := context.WithTimeout(t.Context(), 10*patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
 	var out, said bytes.Buffer
