@@ -30,12 +30,15 @@ func (s *session) keepToPolicies() {
 	if s.asked == nil {
 		return
 	}
-	for id, opt := range s.asked.streams {
-		s.asked.streams[id] = keep(id.Channel(), opt)
+	for id, ask := range s.asked.streams {
+		*ask = keep(id.Channel(), *ask)
 	}
 	for ch, all := range s.asked.all {
 		if all != nil {
 			all.opt = keep(market.Channel(ch), all.opt)
+			for t, opt := range all.named {
+				all.named[t] = keep(market.Channel(ch), opt)
+			}
 		}
 	}
 }

@@ -164,6 +164,13 @@ func (s *session) symbolRoom(more int) func(*[market.Channels]*tape) bool {
 		for id := range s.asked.streams {
 			have[symbolOf(id)] = struct{}{}
 		}
+		for _, all := range s.asked.all {
+			if all != nil {
+				for t := range all.named {
+					have[symbolOf(t.id)] = struct{}{}
+				}
+			}
+		}
 	}
 	return func(row *[market.Channels]*tape) bool {
 		id := symbolOf(row[0].id)
@@ -178,7 +185,7 @@ func (s *session) symbolRoom(more int) func(*[market.Channels]*tape) bool {
 // asks returns what the session has asked for, to be written to.
 func (s *session) asks() *asked {
 	if s.asked == nil {
-		s.asked = &asked{streams: make(map[subscribe.ID]option)}
+		s.asked = &asked{streams: make(map[subscribe.ID]*option)}
 	}
 	return s.asked
 }
@@ -190,40 +197,52 @@ func (s *session) answered() {
 	}
 }
 
-// subscribeOne asks for one stream, or changes its options if the session has it.
+// subscribeOne asks for one stream, or changes its options if the session has it or is to
+// get it.
 func (s *session) subscribeOne(t *tape, opt option, req *codec.Request) {
-	if s.asked != nil {
-		if _, ok := s.asked.streams[t.id]; ok {
-			s.asked.streams[t.id] = opt
-			return
-		}
-	}
-	if s.set.Has(t.id) {
-		s.releaseStream(t.id) // what the old interval held back
-		if s.add(t.id, opt) {
-			s.view.name(t.id)
-			s.view.in.want(t, s.sh.n, fresh, func(tail) {})
-		}
+	if s.asked != nil && s.asked.streams[t.id] != nil {
+		*s.asked.streams[t.id] = opt
 		return
 	}
-	s.asks().streams[t.id] = opt
-	s.view.name(t.id)
-	after, resume := req.After[t.stream]
-	snapshot := !req.NoSnapshot && !resume
-	if !resume {
-		after = fresh
+	all := s.askedAllOf(t.stream.Channel)
+	coming := all != nil && !all.apart(t.id)
+	if coming {
+		all.rename(t, opt)
 	}
-	s.view.in.want(t, s.sh.n, after, func(tl tail) { s.granted(tl, snapshot, after) })
+	switch {
+	case s.set.Has(t.id):
+		s.releaseStream(t.id) // what the old interval held back
+		s.rename(t, opt)
+	case !coming:
+		after, resume := req.After[t.stream]
+		if !resume {
+			after = fresh
+		}
+		s.askOne(t, opt, !req.NoSnapshot && !resume, after)
+	}
 }
 
-// granted begins the stream behind its tail.
-func (s *session) granted(tl tail, snapshot bool, after int64) {
-	t := tl.tape
-	if s.asked == nil {
-		return // ended meanwhile, and the count with it
+// rename gives a stream that the session has options of its own.
+func (s *session) rename(t *tape, opt option) {
+	if s.add(t.id, opt) {
+		s.view.name(t.id)
+		s.view.in.want(t, s.sh.n, fresh, func(tail) {})
 	}
-	opt, ok := s.asked.streams[t.id]
-	if !ok {
+}
+
+// askOne asks for a stream that the session does not have.
+func (s *session) askOne(t *tape, opt option, snapshot bool, after int64) {
+	ask := &opt
+	s.asks().streams[t.id] = ask
+	s.view.name(t.id)
+	s.view.in.want(t, s.sh.n, after, func(tl tail) { s.granted(ask, tl, snapshot, after) })
+}
+
+// granted begins the stream behind its tail, unless it has ended since it was asked for, and
+// was perhaps asked for anew.
+func (s *session) granted(ask *option, tl tail, snapshot bool, after int64) {
+	t := tl.tape
+	if s.asked == nil || s.asked.streams[t.id] != ask {
 		return
 	}
 	delete(s.asked.streams, t.id)
@@ -231,86 +250,9 @@ func (s *session) granted(tl tail, snapshot bool, after int64) {
 	if s.set.All(t.stream.Channel) {
 		s.sh.publishGathered() // some of it may be the wildcard's, which is about to lose the stream
 	}
-	if !s.set.Has(t.id) { // a wildcard may have been granted meanwhile
-		s.begin(tl, snapshot, after)
-	}
-	s.add(t.id, opt)
+	s.begin(tl, snapshot, after)
+	s.add(t.id, *ask)
 	s.sh.begins(s, t.id)
-}
-
-// askedAll is a wildcard that the session asked for and does not have yet.
-type askedAll struct {
-	opt   option
-	ended map[subscribe.ID]struct{} // unsubscribed by name meanwhile
-}
-
-func (a *askedAll) end(id subscribe.ID) {
-	if a.ended == nil {
-		a.ended = make(map[subscribe.ID]struct{})
-	}
-	a.ended[id] = struct{}{}
-}
-
-// subscribeWildcard asks for all that the session may see of the channels, those left out of
-// which it may see nothing. With none left the wildcard is rejected as a symbol would be.
-func (s *session) subscribeWildcard(req *codec.Request, opts [market.Channels]option) {
-	ack := codec.Ack{ID: req.ID, Channels: []market.Channel{}, Rejected: map[string]codec.Code{}}
-	for _, ch := range req.Channels {
-		if s.rights.allowsChannel(ch) {
-			ack.Channels = append(ack.Channels, ch)
-			ack.Symbols = req.Symbols
-		}
-	}
-	if len(ack.Channels) == 0 {
-		ack.Channels, ack.Rejected[market.Wildcard] = req.Channels, codec.CodeForbidden
-		s.ack(&ack)
-		return
-	}
-	s.ack(&ack)
-	for _, ch := range ack.Channels {
-		s.subscribeAll(ch, opts[ch], req)
-	}
-}
-
-// subscribeAll asks for a whole channel.
-func (s *session) subscribeAll(ch market.Channel, opt option, req *codec.Request) {
-	all := &s.asks().all[ch]
-	if *all != nil {
-		(*all).opt = opt
-		return
-	}
-	*all = &askedAll{opt: opt}
-	s.view.nameAll(ch)
-	s.view.in.wantAll(ch, s.sh.n, req.After, func(tapes []tail) { s.grantedAll(ch, tapes, !req.NoSnapshot, req.After) })
-}
-
-// grantedAll begins every stream of the channel that the session does not have yet.
-func (s *session) grantedAll(ch market.Channel, tapes []tail, snapshot bool, after map[market.Stream]int64) {
-	if s.asked == nil || s.asked.all[ch] == nil {
-		return // ended meanwhile
-	}
-	asked := s.asked.all[ch]
-	s.asked.all[ch] = nil
-	s.answered()
-	s.release(true)
-	for _, tl := range tapes {
-		if _, out := asked.ended[tl.tape.id]; out || s.set.Has(tl.tape.id) || !s.rights.allows(tl.tape.stream.Symbol, ch) {
-			continue
-		}
-		if at, ok := after[tl.tape.stream]; ok {
-			s.begin(tl, false, at)
-		} else {
-			s.begin(tl, snapshot, fresh)
-		}
-	}
-	if s.set.All(ch) {
-		s.view.unnameAll(ch) // asked for again: one count is enough
-	}
-	s.pushed = true
-	s.view.index.AddAll(s, ch, asked.opt, s.view.unname)
-	for id := range asked.ended {
-		s.view.index.Remove(s, id)
-	}
 }
 
 func (s *session) unsubscribe(req *codec.Request) {
@@ -342,46 +284,20 @@ func (s *session) unsubscribe(req *codec.Request) {
 // end ends one stream and reports whether the session had it.
 func (s *session) end(t *tape) bool {
 	s.releaseStream(t.id)
-	if s.asked != nil {
-		if _, ok := s.asked.streams[t.id]; ok {
-			delete(s.asked.streams, t.id)
-			s.answered()
-			s.view.unname(t.id)
-			return true
-		}
+	coming := false
+	if all := s.askedAllOf(t.stream.Channel); all != nil {
+		coming = !all.apart(t.id) && s.rights.allows(t.stream.Symbol, t.stream.Channel)
+		all.end(t.id)
+	}
+	if s.asked != nil && s.asked.streams[t.id] != nil {
+		coming = true
+		delete(s.asked.streams, t.id)
+		s.answered()
+		s.view.unname(t.id)
 	}
 	byName, byWildcard := s.view.index.Remove(s, t.id)
 	if byName {
 		s.view.unname(t.id)
 	}
-	if s.asked != nil && s.asked.all[t.stream.Channel] != nil {
-		s.asked.all[t.stream.Channel].end(t.id)
-		return true
-	}
-	return byName || byWildcard
-}
-
-// endAll ends every stream of the channel and reports whether the session had any.
-func (s *session) endAll(ch market.Channel) (had bool) {
-	s.release(true)
-	if s.asked != nil {
-		for id := range s.asked.streams {
-			if id.Channel() == ch {
-				delete(s.asked.streams, id)
-				s.view.unname(id)
-				had = true
-			}
-		}
-		if s.asked.all[ch] != nil {
-			s.asked.all[ch] = nil
-			s.view.unnameAll(ch)
-			had = true
-		}
-		s.answered()
-	}
-	if s.view.index.RemoveAll(s, ch, func(id subscribe.ID) { had = true; s.view.unname(id) }) {
-		s.view.unnameAll(ch)
-		had = true
-	}
-	return had
+	return coming || byName || byWildcard
 }

@@ -86,7 +86,7 @@ type session struct {
 
 // asked is what a session has asked for and does not have yet.
 type asked struct {
-	streams map[subscribe.ID]option
+	streams map[subscribe.ID]*option // a pointer is one request's: a stream may end, and be asked for anew
 	all     [market.Channels]*askedAll
 }
 

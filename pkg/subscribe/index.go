@@ -58,6 +58,16 @@ func (x *Index[T, O]) Option(s *Set[T, O], i int) O {
 	return x.named[n.id][n.at].Opt
 }
 
+// OptionOf returns the options of a stream if the session named it.
+func (x *Index[T, O]) OptionOf(session T, id ID) (opt O, ok bool) {
+	s := session.Subscriptions()
+	i, ok := s.find(id)
+	if ok {
+		opt = x.Option(s, int(i))
+	}
+	return opt, ok
+}
+
 // Excepts says whether the session's wildcard does not cover the stream.
 func (x *Index[T, O]) Excepts(session T, id ID) bool {
 	set := session.Subscriptions()

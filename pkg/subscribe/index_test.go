@@ -167,6 +167,10 @@ func TestIndexAgreesWithTwin(t *testing.T) {
 						id := subscribe.MakeID(sym, ch)
 						var want []string
 						for n, w := range twins {
+							named, isNamed := w.named[id]
+							if got, ok := x.OptionOf(sets[n], id); ok != isNamed || got != named {
+								t.Fatalf("%s.OptionOf(%d) = %d, %v, want %d, %v", n, id, got, ok, named, isNamed)
+							}
 							opt, ok := w.opt(id)
 							if ok {
 								want = append(want, fmt.Sprint(n, opt))
