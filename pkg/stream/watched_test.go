@@ -29,6 +29,12 @@ func (w *watched) Run(ctx context.Context, message func(string, []byte, map[stri
 	}, idle, announced, lost)
 }
 
+func (w *watched) lose(on bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.losing = on
+}
+
 func (w *watched) History(ctx context.Context, s market.Stream, since time.Time, yield func([]byte) bool) (bool, error) {
 	w.mu.Lock()
 	w.searches++
