@@ -126,7 +126,7 @@ func TestMetricsTellWhatSubscribersGot(t *testing.T) {
 }
 
 func TestMetricsFollowASlowSubscriberToItsEnd(t *testing.T) {
-	r := newRig(t, stream.Config{PendingBytes: 64 << 10, SlowTimeout: time.Second})
+	r := newRig(t, stream.Config{PendingBytes: 64 << 10, SlowTimeout: 3 * time.Second})
 	r.announce("A")
 	stalled := r.stall("A")
 	r.await("the subscriber to be slow", func() bool {
