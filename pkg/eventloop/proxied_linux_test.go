@@ -174,9 +174,11 @@ func TestProxiedConnectionsAreDetachedWhole(t *testing.T) {
 		shaken := make(chan error, 1)
 		go func() {
 			_, err := io.WriteString(c, v2TCP4)
-			if !secure {
+			switch {
+			case err != nil:
+			case !secure:
 				_, err = c.Write(append([]byte("x"), frame...))
-			} else {
+			default:
 				over := tls.Client(c, &tls.Config{InsecureSkipVerify: true})
 				if err = over.Handshake(); err == nil {
 					_, err = over.Write(append([]byte("x"), frame...))

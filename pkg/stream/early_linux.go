@@ -50,7 +50,7 @@ func (d *early) take(fd int, peer, client netip.AddrPort, said []byte) bool {
 	}
 	r.RemoteAddr = peer.String()
 	if client.IsValid() {
-		r = r.WithContext(withClient(d.over, func() netip.Addr { return client.Addr() }))
+		r = r.WithContext(withClient(d.over, client.Addr))
 	}
 	session, no := d.n.letIn(r)
 	if no != nil {
