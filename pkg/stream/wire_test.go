@@ -166,19 +166,6 @@ func (w *wire) until(op byte) []byte {
 	}
 }
 
-// closed returns the close code and checks that the connection ends behind it.
-func (w *wire) closed() int {
-	w.t.Helper()
-	payload := w.until(8)
-	if len(payload) < 2 {
-		w.t.Fatalf("close without a code")
-	}
-	if rest, err := io.ReadAll(w.br); len(rest) > 0 || err != nil {
-		w.t.Errorf("behind the close frame: %q, %v", rest, err)
-	}
-	return int(binary.BigEndian.Uint16(payload))
-}
-
 func TestTooManyConnections(t *testing.T) {
 	r := newRig(t, stream.Config{MaxConnections: 1})
 	r.dial(codec.MsgPack)
