@@ -23,8 +23,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 20 * time.Second
-
 var (
 	testSecret = []byte("a secret of no less than thirty-two bytes")
 	rsaKey     = must(rsa.GenerateKey(rand.Reader, 2048))

@@ -59,9 +59,8 @@ func (c *Conn) Close(code int, reason string) { c.begin(code, code, reason, nil)
 
 // TCPInfo is what the kernel knows of a connection's way out.
 type TCPInfo struct {
-	Queued  int   // bytes not acknowledged, sent or not
-	NotSent int   // bytes of those that were not sent yet
-	Acked   int64 // bytes acknowledged since the connection was made
+	Queued  int // bytes not acknowledged, sent or not
+	NotSent int // bytes of those that were not sent yet
 	RTT     time.Duration
 }
 
@@ -80,7 +79,7 @@ func InfoOf(fd int) TCPInfo {
 	if err != nil {
 		return TCPInfo{Queued: queued}
 	}
-	return TCPInfo{Queued: queued, NotSent: int(info.Notsent_bytes), Acked: int64(info.Bytes_acked), RTT: time.Duration(info.Rtt) * time.Microsecond}
+	return TCPInfo{Queued: queued, NotSent: int(info.Notsent_bytes), RTT: time.Duration(info.Rtt) * time.Microsecond}
 }
 
 // setBuffers is for a connection, or for a listener whose connections inherit it.

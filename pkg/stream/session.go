@@ -28,9 +28,8 @@ type wire interface {
 
 // A kernelView is what the kernel knows of a connection's way out; zero where it does not tell.
 type kernelView struct {
-	Queued  int   // bytes that the peer has not acknowledged
-	NotSent int   // bytes of those that were not sent yet
-	Acked   int64 // bytes that it has acknowledged so far
+	Queued  int // bytes that the peer has not acknowledged
+	NotSent int // bytes of those that were not sent yet
 	RTT     time.Duration
 }
 
@@ -72,8 +71,7 @@ type session struct {
 	lanes []lane
 
 	due       int64 // of the next look
-	overSince int64 // since when the session has been over its budget; 0 = it is not
-	overUntil int64 // what the peer must have acknowledged before it is not; 0 = nobody can tell
+	overSince int64 // since when the queue has been over its budget; 0 = it is not
 	stuckAt   int64 // since when the peer has taken no byte
 	waiting   int   // what it had not taken when it was last looked at; -1 = it was not
 	slow      bool  // what a stat event says
@@ -397,7 +395,7 @@ func (s *session) nextLook(beat int64) int64 {
 	if next <= now {
 		next = now + int64(slowCheck) // waits for the wire
 	}
-	if s.busy || s.queue.Over() || s.overSince != 0 {
+	if s.busy || s.queue.Over() {
 		next = min(next, now+int64(slowCheck))
 	}
 	if s.stats != nil {

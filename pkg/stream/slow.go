@@ -27,28 +27,18 @@ func (s *session) watch() { s.sh.timers.sooner(s, s.sh.now+int64(slowCheck)) }
 
 // checkSlow judges the session by how long it has been over its budget, and by how long its
 // peer has taken no byte.
-//
-// What conflates or sums up is never over for long by its queue alone: that fits the next
-// message, and the kernel holds hundreds of those for a peer that takes a byte now and then.
-// So who was over is over until it has taken what had been sent by then, too.
 func (s *session) checkSlow() {
-	if !s.busy && s.overSince == 0 && !s.queue.Over() {
-		s.judge()
-		return
-	}
-	now, kernel := s.sh.now, s.wire.Kernel()
-	untaken := s.wire.Waiting() + kernel.Queued // a peer that reads little makes room in the kernel only now and then, but each byte shows here
+	now := s.sh.now
 	switch {
-	case s.overSince == 0 && s.queue.Over():
-		s.overSince, s.overUntil = now, 0
-		if kernel.Acked > 0 {
-			s.overUntil = kernel.Acked + int64(untaken)
-		}
-	case !s.queue.Over() && kernel.Acked >= s.overUntil:
+	case !s.queue.Over():
 		s.overSince = 0
+	case s.overSince == 0:
+		s.overSince = now
 	}
-	if s.busy && untaken != s.waiting {
-		s.waiting, s.stuckAt = untaken, now
+	if s.busy {
+		if n := s.untaken(); n != s.waiting {
+			s.waiting, s.stuckAt = n, now
+		}
 	}
 	s.judge()
 	switch limit := s.sh.cfg.SlowTimeout; {
@@ -58,6 +48,11 @@ func (s *session) checkSlow() {
 		s.evict("took no byte for the slow timeout")
 	}
 }
+
+// untaken counts what was sent and the peer has not acknowledged: what the kernel has not
+// taken, and, where it tells, what it holds itself. A peer that reads a little at a time
+// makes room in the kernel only now and then, but each byte shows here.
+func (s *session) untaken() int { return s.wire.Waiting() + s.wire.Kernel().Queued }
 
 // judge keeps what stat events and /v1/sessions say, with some hysteresis.
 func (s *session) judge() {
