@@ -137,6 +137,9 @@ func (e *early) meet(fd int, from netip.AddrPort) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.RemoteAddr() == nil { // reset since: nobody would get an answer, and net/http expects a name
+		return nil, c.Close()
+	}
 	if n > 0 {
 		c = &begun{Conn: c, said: bytes.Clone(e.buf[:n])}
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tickcast/tickcast/internal/waiting"
 )
 
 // takingX takes what begins with x, and answers it by the peer's address and what was said.
@@ -103,10 +105,47 @@ func TestEarlyOutlivesResets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		from := c.RemoteAddr()
+		from := c.RemoteAddr().String()
 		_ = c.Close()
-		if from != nil && from.String() == last.LocalAddr().String() {
+		if from == last.LocalAddr().String() {
 			return
 		}
+	}
+}
+
+// A peer that resets while it is looked at has no name any more. Accept does not return it:
+// whoever is given a connection asks for its name.
+func TestEarlyReturnsNobodyWithoutAName(t *testing.T) {
+	first, second := make(chan *net.TCPConn, 1), make(chan *net.TCPConn, 1)
+	ln, err := listen(t, ListenConfig{}).Early(Config{}, func(fd int, _, _ netip.AddrPort, said []byte) bool {
+		if string(said) == "first" {
+			c := <-first
+			_ = c.SetLinger(0)
+			_ = c.Close()
+			waiting.For(t, "the reset", func() bool { _, err := unix.Getpeername(fd); return err != nil })
+		}
+		return false
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	for _, who := range []struct {
+		says string
+		conn chan *net.TCPConn
+	}{{"first", first}, {"second", second}} {
+		c := dialTCP(t, ln.Addr().String())
+		who.conn <- c
+		if _, err := io.WriteString(c, who.says); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got, want := c.RemoteAddr().String(), (<-second).LocalAddr().String(); got != want {
+		t.Errorf("from %s, want %s", got, want)
 	}
 }
