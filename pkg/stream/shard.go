@@ -116,8 +116,8 @@ func (b *inbox) end() {
 	b.makeRoom()
 }
 
-// put wakes the shard, but for ticks that a batching window holds back anyway: at a thousand
-// messages a second from upstream, turns that only find this out are 3 % of a node's CPU.
+// put wakes the shard, but for ticks that a batching window holds back anyway: a turn that only
+// finds this out does nothing for anybody.
 func (b *inbox) put(items ...item) {
 	b.mu.Lock()
 	if b.ended {
