@@ -2,16 +2,11 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"os"
-	"path/filepath"
 	"time"
+
+	"github.com/tickcast/tickcast/bench/internal/contest"
 )
 
 // What a connection may keep, in bytes.
@@ -53,7 +48,7 @@ func proveMemory(ctx context.Context, p *proof, on *theatre) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	cert, key, err := certificate(dir)
+	cert, key, err := contest.SelfSigned(dir)
 	if err != nil {
 		return err
 	}
@@ -124,26 +119,4 @@ func (p *player) heapAt(ctx context.Context, connections int) (float64, error) {
 			return p.heap(ctx)
 		}
 	}
-}
-
-// certificate writes one for loopback that signs itself, good for a day.
-func certificate(dir string) (cert, key string, err error) {
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return "", "", err
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(24 * time.Hour), DNSNames: []string{"localhost"}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		return "", "", err
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		return "", "", err
-	}
-	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	if err := os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
-		return "", "", err
-	}
-	return cert, key, os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), 0o600)
 }

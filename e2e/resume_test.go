@@ -18,22 +18,28 @@ func (s *subscriber) moveTo(n *streamer, channels []market.Channel, symbols ...s
 	_ = s.ws.NetConn().Close()
 	s.await("the old connection to end", func() bool { return s.closed })
 	next := n.dial(s.enc)
+	next.goOn(s, channels, symbols)
+	return next
+}
+
+// goOn takes over the books of a subscriber that has ended, and asks for what came since.
+func (s *subscriber) goOn(ended *subscriber, channels []market.Channel, symbols []string) {
+	s.t.Helper()
 	after := make(map[market.Stream]int64)
-	next.mu.Lock()
-	next.books = s.books
+	s.mu.Lock()
+	s.books = ended.books
 	for stream, b := range s.books {
 		if b.last > 0 {
 			after[stream] = b.last
 		} else {
-			delete(next.books, stream) // it begins with a snapshot again
+			delete(s.books, stream) // it begins with a snapshot again
 		}
 	}
-	next.mu.Unlock()
-	answer := next.ask(codec.Request{Op: codec.OpSubscribe, Channels: channels, Symbols: symbols, After: after})
+	s.mu.Unlock()
+	answer := s.ask(codec.Request{Op: codec.OpSubscribe, Channels: channels, Symbols: symbols, After: after})
 	if ack, ok := answer.(codec.Ack); !ok || len(ack.Rejected) > 0 {
-		n.t.Fatalf("resume: %+v", answer)
+		s.t.Fatalf("resume: %+v", answer)
 	}
-	return next
 }
 
 // tradeGaps are those of streams of which nothing may be missing.

@@ -49,21 +49,7 @@ func (v *viewer) resume(front *streamer) {
 	old := v.subscriber
 	v.subscriber, v.backAt = front.dial(old.enc), time.Time{}
 	v.moves++
-	after := make(map[market.Stream]int64)
-	v.mu.Lock()
-	v.books = old.books
-	for stream, b := range v.books {
-		if b.last > 0 {
-			after[stream] = b.last
-		} else {
-			delete(v.books, stream) // it begins with a snapshot again
-		}
-	}
-	v.mu.Unlock()
-	answer := v.ask(codec.Request{Op: codec.OpSubscribe, Channels: market.AllChannels(), Symbols: few, After: after})
-	if ack, ok := answer.(codec.Ack); !ok || len(ack.Rejected) > 0 {
-		v.t.Fatalf("resume: %+v", answer)
-	}
+	v.goOn(old, market.AllChannels(), few)
 }
 
 // The rolling update of the Helm chart, by real processes: a new node first; when it has been

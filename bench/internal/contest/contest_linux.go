@@ -159,7 +159,7 @@ func (c *Contest) cell(ctx context.Context, cell Cell, rows []Rows) error {
 	var out Outside
 	var err error
 	if cell.TLS {
-		if out.Cert, out.Key, err = selfSigned(c.Dir); err != nil {
+		if out.Cert, out.Key, err = SelfSigned(c.Dir); err != nil {
 			return err
 		}
 	}

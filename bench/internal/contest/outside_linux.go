@@ -56,9 +56,9 @@ func known(ctx context.Context, url string, symbols int) error {
 	}
 }
 
-// selfSigned writes a certificate for loopback and its key into dir. The key is of P-256, as
+// SelfSigned writes a certificate for loopback, good for a day, and its key into dir. The key is of P-256, as
 // a public node's would be.
-func selfSigned(dir string) (cert, key string, err error) {
+func SelfSigned(dir string) (cert, key string, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return "", "", err
