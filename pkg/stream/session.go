@@ -200,8 +200,12 @@ func (s *session) mark() {
 
 // push queues the ticks of c.
 func (s *session) push(c *codec.Chunk, opt option) {
+	s.sh.relieveGrown() // this one may be who gives
 	if s.leaving != nil && s.leaving.closing != 0 {
 		return
+	}
+	if s.laden {
+		s.sh.grown += len(c.Bytes)
 	}
 	if opt.intervalMS > 0 {
 		l := s.lane(opt)

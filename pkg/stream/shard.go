@@ -56,6 +56,8 @@ type shard struct {
 
 	laden    []*session // hold memory from one turn to the next
 	relieved int64      // when they were last looked at
+	held     int        // by all of them then
+	grown    int        // bytes pushed to them since
 	memory   int        // that they may hold together
 	sizes    []int      // of theirs, while they are compared
 }
@@ -204,7 +206,6 @@ func (sh *shard) turn() (wake int64) {
 		sh.inbox.sleepUntilFlush()
 	}
 	if len(sh.laden) > 0 && sh.now-sh.relieved >= int64(relieveEvery) {
-		sh.relieved = sh.now
 		sh.relieve()
 	}
 	if len(sh.laden) > 0 { // their sums must not outlive them

@@ -309,6 +309,36 @@ func TestNodeMemory(t *testing.T) {
 	}
 }
 
+// TestNodeMemoryWithinATurn states that the bound holds throughout a turn that brings much, as
+// one does after the node was kept from running.
+func TestNodeMemoryWithinATurn(t *testing.T) {
+	const limit = 8 << 20
+	h := newHandShard(t, Config{NodePendingBytes: limit})
+	for range 40 {
+		w := h.subscriber(codec.MsgPack, backpressure.DropOldest, "A", "B", "C")
+		w.stalled = true
+	}
+	h.publish("A", 1)
+	h.step() // all wait for their wires
+	for range 60 {
+		for _, symbol := range []string{"A", "B", "C"} {
+			h.publish(symbol, 100)
+		}
+	}
+	most := 0
+	for _, it := range h.inbox.take() {
+		h.route(&it)
+		held := 0
+		for _, s := range h.sessions {
+			held += s.footprint()
+		}
+		most = max(most, held)
+	}
+	if most > limit || most < limit/2 {
+		t.Errorf("%d bytes held within the turn, want up to %d, and half of that at the least", most, limit)
+	}
+}
+
 // TestIntervalSpreadsSessions states that sessions with the same interval that begin at the
 // same moment are not all served at the same moment.
 func TestIntervalSpreadsSessions(t *testing.T) {

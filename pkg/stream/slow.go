@@ -18,6 +18,9 @@ const (
 	slowAge = time.Second
 	// relieveEvery is how often the memory of those behind is summed up: about 20 ns each.
 	relieveEvery = 5 * time.Millisecond
+	// relieveShare of what they may hold is kept free: what queues need besides what was pushed
+	// to them goes there. Twice as much is made free at once.
+	relieveShare = 16
 	// retrySlow is what a subscriber that was cut for slowness is told to wait.
 	retrySlow = time.Second
 )
@@ -132,6 +135,14 @@ func (s *session) load() {
 	}
 }
 
+// relieveGrown keeps to the bound within a turn: one that brings what came in a second, to
+// thousands that do not read, would go far beyond it.
+func (sh *shard) relieveGrown() {
+	if sh.held+sh.grown > sh.memory-sh.memory/relieveShare {
+		sh.relieve()
+	}
+}
+
 // relieve keeps what all slow sessions together hold under the shard's share of the node's
 // memory. Those that hold the most give first, down to one level for all of them, and those
 // below it, the healthy among them, give nothing.
@@ -151,9 +162,10 @@ func (sh *shard) relieve() {
 	}
 	clear(sh.laden[len(held):])
 	sh.laden = held
+	sh.relieved, sh.held, sh.grown = sh.now, total, 0
 	sh.counts.ladenBytes.Store(int64(total))
 	sh.counts.slow.Store(int64(slow))
-	if total <= sh.memory {
+	if total <= sh.memory-sh.memory/relieveShare {
 		if total <= sh.memory/2 {
 			for _, s := range sh.laden {
 				s.queue.Relax(sh.cfg.PendingBytes)
@@ -161,7 +173,8 @@ func (sh *shard) relieve() {
 		}
 		return
 	}
-	level := sh.level(sh.memory - sh.memory/8) // not again at the very next event
+	sh.held = sh.memory - 2*sh.memory/relieveShare
+	level := sh.level(sh.held)
 	for _, s := range sh.laden {
 		if n := s.footprint(); n > level {
 			s.squeeze(level)
