@@ -3,6 +3,7 @@ package codec
 import (
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/tickcast/tickcast/pkg/market"
 	"pgregory.net/rapid"
@@ -115,6 +116,7 @@ func TestWhatALaterVersionAddsIsPassedOver(t *testing.T) {
 		{"an element", `["hb",5,{"x":[]},7]`, Heartbeat{5}},
 		{"a field of hello", `["hello",{"protocol":1,"new":[{}],"auth":"ok"}]`, Hello{Auth: "ok"}},
 		{"a field of stat", `["stat",{"slow":true,"new":null}]`, Stat{Slow: true}},
+		{"a hop, and more of one", `["stat",{"hops":{"node_ms":[1,2,{}],"new_ms":[1,2]}}]`, Stat{Hops: Hops{Node: &Hop{time.Millisecond, 2 * time.Millisecond}}}},
 		{"a channel in an ack", `["ack",1,{"channels":["book","bar"],"symbols":[],"rejected":{},"new":1}]`,
 			Ack{ID: new(int64(1)), Channels: []market.Channel{market.ChannelBar}, Symbols: []string{}, Rejected: map[string]Code{}}},
 		{"a reason", `["gap","bar","A",1,2,"new"]`, Gap{market.Stream{Channel: market.ChannelBar, Symbol: "A"}, 1, 2, "new"}},
@@ -138,6 +140,7 @@ func TestABatchThatIsWrongIsRefusedWhole(t *testing.T) {
 		`[["snap","trade","A",["q","A",1,2,3,4,5,6]]]`, `[["snap","trade","A",["t","B",1,2,3,4,"",""]]]`,
 		`[["snap","trade","A",["hb",1]]]`, `[["snap","trade","A",["new"]]]`, `[["snap","trade","*",null]]`,
 		`[["hello",{"heartbeat_ms":-1}]]`, `[["hello",{"heartbeat_ms":9223372036854775807}]]`, `[["hello",null]]`,
+		`[["stat",{"hops":[]}]]`, `[["stat",{"hops":{"feed_ms":[1]}}]]`, `[["stat",{"hops":{"feed_ms":[1,1e12]}}]]`,
 		`[["ack",1,{"symbols_total":-1}]]`, `[["ack",1,{"rejected":[]}]]`, `[["bye",1012,"x",-1]]`,
 	} {
 		if got, err := DecodeBatch(JSON, []byte(text)); err == nil {

@@ -104,19 +104,30 @@ type Stat struct {
 	PendingBytes, QueueAgeMS             int64
 	Conflated, Dropped, Aggregated, Sent int64
 	Slow                                 bool
+
+	// Hops are those of the last minute, over all streams that the node follows.
+	Hops Hops
 }
 
 // AppendStat appends s's record to dst and returns the grown slice.
 func AppendStat(dst []byte, s *Stat) []byte {
 	dst = appendStr(appendArray(dst, 2), nameStat)
-	dst = appendMap(dst, 7)
+	entries := 7
+	if s.Hops != (Hops{}) {
+		entries++
+	}
+	dst = appendMap(dst, entries)
 	dst = appendInt(appendStr(dst, "pending_bytes"), s.PendingBytes)
 	dst = appendInt(appendStr(dst, "queue_age_ms"), s.QueueAgeMS)
 	dst = appendInt(appendStr(dst, "conflated"), s.Conflated)
 	dst = appendInt(appendStr(dst, "dropped"), s.Dropped)
 	dst = appendInt(appendStr(dst, "aggregated"), s.Aggregated)
 	dst = appendInt(appendStr(dst, "sent"), s.Sent)
-	return appendBool(appendStr(dst, "slow"), s.Slow)
+	dst = appendBool(appendStr(dst, "slow"), s.Slow)
+	if s.Hops == (Hops{}) {
+		return dst
+	}
+	return appendHops(dst, s.Hops)
 }
 
 // AppendHeartbeat appends the record of a heartbeat to dst and returns the grown slice.

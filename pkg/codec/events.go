@@ -265,6 +265,8 @@ func (r *reader) stat() Event {
 			*count = r.int()
 		} else if key == "slow" {
 			s.Slow = r.bool()
+		} else if key == "hops" {
+			s.Hops = r.hops()
 		} else {
 			r.skip()
 		}

@@ -96,12 +96,18 @@ var genEvent = rapid.Custom(func(t *rapid.T) Event {
 		return Gap{Stream: s, From: from, To: to, Reason: ReasonSlow}
 	case 8:
 		return Stat{PendingBytes: i("a"), QueueAgeMS: i("b"), Conflated: i("c"), Dropped: i("d"), Aggregated: i("e"),
-			Sent: i("f"), Slow: rapid.Bool().Draw(t, "slow")}
+			Sent: i("f"), Slow: rapid.Bool().Draw(t, "slow"),
+			Hops: Hops{genHop.Draw(t, "venue"), genHop.Draw(t, "feed"), genHop.Draw(t, "nats"), genHop.Draw(t, "node")}}
 	case 9:
 		return Bye{Code: int(CodeSlowConsumer), Reason: genText.Draw(t, "reason"), RetryAfter: genMillis.Draw(t, "retry")}
 	}
 	return genTick(s.Symbol).Draw(t, "tick")
 })
+
+var genHop = rapid.Ptr(rapid.Custom(func(t *rapid.T) Hop {
+	us := rapid.Int64Range(-1e14, 1e14)
+	return Hop{time.Duration(us.Draw(t, "median")) * time.Microsecond, time.Duration(us.Draw(t, "p99")) * time.Microsecond}
+}), true)
 
 var genRequest = rapid.Custom(func(t *rapid.T) Request {
 	q := Request{ID: genID.Draw(t, "id")}

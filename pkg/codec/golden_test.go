@@ -58,6 +58,9 @@ func vectors() []vector {
 		{Name: "snapshot-none", Note: "no event yet", event: Snapshot{Stream: aapl}},
 		{Name: "gap", Note: "both seqs included", event: Gap{Stream: btc, From: 41_251, To: 41_300, Reason: ReasonSlow}},
 		{Name: "stat", Note: "since the last one", event: Stat{PendingBytes: 70_000, QueueAgeMS: 250, Conflated: 3, Dropped: 50, Aggregated: 250, Sent: 100_000, Slow: true}},
+		{Name: "stat-hops", Note: "the venue's clock is ahead of the feed's; NATS is not known yet", event: Stat{Sent: 7, Hops: Hops{
+			Venue: &Hop{Median: -1200 * time.Microsecond, P99: 3 * time.Millisecond}, Feed: &Hop{Median: 700 * time.Microsecond, P99: 5250 * time.Microsecond},
+			Node: &Hop{Median: 2 * time.Millisecond, P99: 1500 * time.Millisecond}}}},
 		{Name: "heartbeat", Note: "time is the server's", event: Heartbeat{Time: noon}},
 		{Name: "bye", Note: "the node drains", event: Bye{Code: 1012, Reason: "draining", RetryAfter: 1500 * time.Millisecond}},
 		{Name: "auth", request: Request{Op: OpAuth, ID: &id, Token: "a.b.c"}},
