@@ -156,6 +156,7 @@ func (f *Feed) Announce(list ...Instrument) {
 		for _, ch := range channels {
 			if in.lines[ch] == nil {
 				in.lines[ch] = &line{stream: market.Stream{Channel: ch, Symbol: in.symbol}}
+				f.pub.timed.join(in.lines[ch])
 				in.channels = append(in.channels, ch)
 				fresh = append(fresh, in.lines[ch])
 			}

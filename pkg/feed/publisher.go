@@ -53,6 +53,9 @@ type line struct {
 	fresh    bool   // published since upkeep last came by
 	trace    *taken // the tick among those that wait which is followed; nil = none
 	mark     int64  // publisher.tradeBytes when it was last published; of trades
+
+	times     *codec.Times // of a tick among those that wait; mostly nil
+	timedFrom int          // the turn of the stopwatch from which the next one's are noted
 }
 
 // publisher gives numbers, encodes, gathers and publishes. Everything is guarded by mu, the
@@ -87,6 +90,7 @@ type publisher struct {
 
 	losing bool // the last publication failed: one log line each way
 	traced sampler
+	timed  stopwatch
 	stats  Stats
 }
 
@@ -124,7 +128,11 @@ func (p *publisher) trade(l *line, t *market.Trade) bool {
 	}
 	t.Seq = l.seq + 1
 	buf, err := codec.AppendTrade(p.start(l), t)
-	return p.took(l, buf, err, market.ChannelTrade)
+	if !p.took(l, buf, err, market.ChannelTrade) {
+		return false
+	}
+	p.timed.took(l, t.Time)
+	return true
 }
 
 func (p *publisher) quote(l *line, q *market.Quote) bool {
@@ -136,7 +144,11 @@ func (p *publisher) quote(l *line, q *market.Quote) bool {
 	}
 	q.Seq = l.seq + 1
 	buf, err := codec.AppendQuote(p.start(l), q)
-	return p.took(l, buf, err, market.ChannelQuote)
+	if !p.took(l, buf, err, market.ChannelQuote) {
+		return false
+	}
+	p.timed.took(l, q.Time)
+	return true
 }
 
 // bar never waits: it is also called by the goroutine that ends all waiting. While the bus

@@ -113,6 +113,7 @@ func (p *publisher) repeat(l *line) {
 
 // tick is called every tickEvery.
 func (p *publisher) tick() {
+	p.timed.turn++
 	switch {
 	case p.stuck:
 		p.resume()

@@ -45,18 +45,25 @@ func (s *sampler) took(l *line) {
 	}
 }
 
-// hand gives the bus what waits in the line, with the trace of a tick among it.
+// hand gives the bus what waits in the line, with the trace and the times of ticks among it.
 func (p *publisher) hand(l *line) error {
-	t := l.trace
-	if t == nil {
-		return p.bus.Publish(l.stream, l.buf)
-	}
-	l.trace = nil // what is sent again is not followed again
-	header, published := p.traced.trace(Traced{Stream: l.stream, Seq: t.seq, Taken: t.at, Ticks: l.n})
-	if header == nil {
+	header, published := p.follow(l)
+	if header = l.addTimes(header); header == nil {
 		return p.bus.Publish(l.stream, l.buf)
 	}
 	err := p.bus.PublishWith(l.stream, l.buf, header)
-	published(err)
+	if published != nil {
+		published(err)
+	}
 	return err
+}
+
+// follow begins the trace of a tick among those that wait, if one was chosen.
+func (p *publisher) follow(l *line) (header map[string][]string, published func(error)) {
+	t := l.trace
+	if t == nil {
+		return nil, nil
+	}
+	l.trace = nil // what is sent again is not followed again
+	return p.traced.trace(Traced{Stream: l.stream, Seq: t.seq, Taken: t.at, Ticks: l.n})
 }

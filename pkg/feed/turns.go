@@ -59,7 +59,7 @@ func (p *publisher) takeBack(l *line) {
 	l.seq -= int64(l.n)
 	l.skipped += int64(l.n)
 	p.stats.Events[l.stream.Channel] -= int64(l.n)
-	l.buf, l.n, l.trace = l.buf[:0], 0, nil
+	l.buf, l.n, l.trace, l.times = l.buf[:0], 0, nil, nil
 }
 
 // skip passes a tick by that another feed publishes.
