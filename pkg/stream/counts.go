@@ -84,6 +84,7 @@ func (sh *shard) publishCounts() {
 	end := sh.clock.now()
 	c.turn.add(&turnBounds, end-sh.now)
 	if sh.arrived != 0 && len(sh.dirty) == 0 && len(sh.gathered) == 0 {
+		sh.endTimings(end)
 		if sh.flushed == sh.now {
 			c.delivery.add(&latencyBounds, end-sh.arrived)
 		}

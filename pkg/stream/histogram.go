@@ -69,7 +69,7 @@ func (h *histogram) take(t *tally) {
 }
 
 // metric returns the sum of the histograms, which share the bounds.
-func (b *bounds) metric(desc *prometheus.Desc, all ...*histogram) prometheus.Metric {
+func (b *bounds) metric(desc *prometheus.Desc, all []*histogram, labels ...string) prometheus.Metric {
 	buckets := make(map[float64]uint64, len(b.edges))
 	var below uint64
 	for i, edge := range b.edges {
@@ -83,5 +83,5 @@ func (b *bounds) metric(desc *prometheus.Desc, all ...*histogram) prometheus.Met
 		count += uint64(h.counts[len(b.edges)].Load())
 		sum += h.sum.Load()
 	}
-	return prometheus.MustNewConstHistogram(desc, count, float64(sum)*b.unit, buckets)
+	return prometheus.MustNewConstHistogram(desc, count, float64(sum)*b.unit, buckets, labels...)
 }

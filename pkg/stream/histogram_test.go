@@ -38,7 +38,7 @@ func TestHistogramCountsWhatIsNotAbove(t *testing.T) {
 		}
 		of[1].take(&turn)
 		var m dto.Metric
-		if err := eventBounds.metric(prometheus.NewDesc("x", "", nil, nil), &of[0], &of[1]).Write(&m); err != nil {
+		if err := eventBounds.metric(prometheus.NewDesc("x", "", nil, nil), []*histogram{&of[0], &of[1]}).Write(&m); err != nil {
 			t.Fatal(err)
 		}
 		h := m.GetHistogram()

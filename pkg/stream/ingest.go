@@ -56,6 +56,7 @@ type ingest struct {
 	kick       chan struct{} // wakes the fetcher
 	kickSearch chan struct{} // wakes the searcher
 	metrics    ingestMetrics
+	hops       hops
 
 	unread, unfound rate.Sometimes // lines of the log
 }

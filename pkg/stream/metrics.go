@@ -108,6 +108,7 @@ var (
 	batchEventsDesc = describe("tickcast_batch_events", "Events in a WebSocket message.")
 	turnDesc        = describe("tickcast_loop_turn_seconds", "How long a turn of an event loop took.")
 	lagDesc         = describe("tickcast_upstream_lag_seconds", "From a trade's or quote's own time to its arrival at the node: the newest of each NATS message with news.")
+	hopDesc         = describe("tickcast_hop_seconds", "How long ticks took over one part of their way, of the few whose times are told: venue (its clock to the feed's), feed (taken to published), nats (to the node's clock), node (to the sockets). What clocks make negative counts as 0.", "hop")
 	deliveryDesc    = describe("tickcast_delivery_seconds", "From arrival at the node to the sockets: the longest wait in each flush, without what slow subscribers hold up.")
 )
 
@@ -140,8 +141,11 @@ func (n *Node) Collect(out chan<- prometheus.Metric) {
 		turns = append(turns, &sh.counts.turn)
 		deliveries = append(deliveries, &sh.counts.delivery)
 	}
-	out <- eventBounds.metric(batchEventsDesc, events...)
-	out <- turnBounds.metric(turnDesc, turns...)
-	out <- latencyBounds.metric(deliveryDesc, deliveries...)
-	out <- latencyBounds.metric(lagDesc, &n.in.metrics.lag)
+	out <- eventBounds.metric(batchEventsDesc, events)
+	out <- turnBounds.metric(turnDesc, turns)
+	out <- latencyBounds.metric(deliveryDesc, deliveries)
+	out <- latencyBounds.metric(lagDesc, []*histogram{&n.in.metrics.lag})
+	for of := range hopCount {
+		out <- latencyBounds.metric(hopDesc, []*histogram{&n.in.hops.since[of]}, of.String())
+	}
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // metrics reads every metric of the node. One with a label is named like
-// connections_closed_total{1000}, a histogram has _count and _sum.
+// connections_closed_total{1000}, a histogram has _count and _sum behind that.
 func (r *rig) metrics() map[string]float64 {
 	r.t.Helper()
 	registry := prometheus.NewRegistry()
@@ -35,7 +35,7 @@ func (r *rig) metrics() map[string]float64 {
 			}
 			all[key] = m.GetGauge().GetValue() + m.GetCounter().GetValue() // one of them is
 			if h := m.GetHistogram(); h != nil {
-				all[name+"_count"], all[name+"_sum"] = float64(h.GetSampleCount()), h.GetSampleSum()
+				all[key+"_count"], all[key+"_sum"] = float64(h.GetSampleCount()), h.GetSampleSum()
 			}
 		}
 	}

@@ -51,6 +51,7 @@ type shard struct {
 	timers   timers
 	rec      []byte       // single records are built here
 	traces   []shardTrace // of ticks that no flush has seen yet
+	timings  []timing     // of those whose times are known
 	arrived  int64        // when the oldest tick that no flush has seen yet reached the node; 0 = none
 	sum      turnCounts
 
@@ -226,7 +227,7 @@ func (sh *shard) route(it *item) {
 	switch {
 	case it.chunk != nil:
 		if it.trace != nil {
-			sh.traces = append(sh.traces, shardTrace{trace: it.trace, tape: it.tape, gathered: sh.wall})
+			sh.follow(it)
 		}
 		sh.gather(it.tape, it.chunk)
 	case it.gap != nil:

@@ -121,6 +121,7 @@ func (s *session) sendStat() {
 		PendingBytes: int64(s.pendingBytes()), QueueAgeMS: s.age().Milliseconds(), Slow: s.slow,
 		Conflated: now.conflated - st.last.conflated, Dropped: now.dropped - st.last.dropped,
 		Aggregated: now.aggregated - st.last.aggregated, Sent: now.events - st.last.events,
+		Hops: s.hops(),
 	})
 	st.last = now
 	s.control(s.sh.rec)

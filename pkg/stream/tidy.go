@@ -7,7 +7,7 @@ import (
 	"github.com/tickcast/tickcast/pkg/market"
 )
 
-// tidyLoop lets go of streams that nobody has wanted for the linger time.
+// tidyLoop lets go of streams that nobody has wanted for the linger time, and sums up the hops.
 func (in *ingest) tidyLoop(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -17,6 +17,7 @@ func (in *ingest) tidyLoop(ctx context.Context) {
 			return
 		case <-tick.C:
 			in.tidy(in.clock.now())
+			in.hops.sum(in.clock.now())
 		}
 	}
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/tickcast/tickcast/pkg/market"
 )
 
-// One tick in many is followed through the node: the feed marks its message with a header.
-// Everything here happens for those alone. What other ticks pay is a look at a nil header,
-// and at an empty list for each session of a flush.
+// One tick in many is followed through the node, or has times that are known: the feed marks its
+// message with a header. Everything here happens for those alone. What other ticks pay is a look
+// at a nil header, and at an empty list for each session of a flush.
 
 // An Arrival is a message with a header that reached the node.
 type Arrival struct {
@@ -44,8 +44,11 @@ type TraceFunc func(Arrival) func(Flush)
 // socketsTraced is how many sessions a Flush tells of.
 const socketsTraced = 3
 
-// A trace is an arrival that is followed.
-type trace struct{ flushed func(Flush) }
+// A trace is an arrival that is followed, or that tells its times, or both.
+type trace struct {
+	flushed func(Flush) // nil: it is not followed
+	timed   *hops       // nil: it tells nothing
+}
 
 // A shardTrace is one in a shard.
 type shardTrace struct {
@@ -59,14 +62,29 @@ type shardTrace struct {
 }
 
 func (in *ingest) traceOf(header map[string][]string, t *tape, c *codec.Chunk) *trace {
-	if in.tracer == nil {
+	var tr trace
+	if in.tracer != nil {
+		tr.flushed = in.tracer(Arrival{Header: header, Stream: t.stream, First: c.First, Last: c.Last, At: time.Unix(0, in.wall)})
+	}
+	if times, ok := codec.TimesOf(header); ok && c.Last > t.newest() {
+		in.hops.came(times, in.at, in.wall)
+		tr.timed = &in.hops
+	}
+	if tr.flushed == nil && tr.timed == nil {
 		return nil
 	}
-	flushed := in.tracer(Arrival{Header: header, Stream: t.stream, First: c.First, Last: c.Last, At: time.Unix(0, in.wall)})
-	if flushed == nil {
-		return nil
+	return &tr
+}
+
+// follow takes up the trace of what a shard gathers.
+func (sh *shard) follow(it *item) {
+	tr := it.trace
+	if tr.flushed != nil {
+		sh.traces = append(sh.traces, shardTrace{trace: tr, tape: it.tape, gathered: sh.wall})
 	}
-	return &trace{flushed}
+	if tr.timed != nil {
+		sh.timings = append(sh.timings, timing{tr.timed, it.chunk.At})
+	}
 }
 
 // chooseTraced picks the sessions that the traces of this flush tell of.

@@ -14,7 +14,7 @@ func (h *handShard) publishTraced(symbol string, to *[]Flush) {
 	h.publish(symbol, 1)
 	h.inbox.mu.Lock()
 	defer h.inbox.mu.Unlock()
-	h.inbox.items[len(h.inbox.items)-1].trace = &trace{func(f Flush) { *to = append(*to, f) }}
+	h.inbox.items[len(h.inbox.items)-1].trace = &trace{flushed: func(f Flush) { *to = append(*to, f) }}
 }
 
 func TestATraceTellsOfTheFlushThatItsTickIsIn(t *testing.T) {
@@ -158,7 +158,7 @@ func BenchmarkTraced(b *testing.B) {
 				n++
 				it := item{tape: tp, chunk: chunk}
 				if every > 0 && n%every == 0 {
-					it.trace = &trace{func(Flush) {}}
+					it.trace = &trace{flushed: func(Flush) {}}
 				}
 				h.inbox.put(it)
 				h.step()

@@ -45,6 +45,9 @@ func node() dashboard {
 			late("Market to node", "From a tick's own time to its arrival. Old recordings make no sense here.", "tickcast_upstream_lag_seconds"),
 			late("Node to socket", "The longest wait of each flush.", "tickcast_delivery_seconds"),
 			late("Turn of a loop", "What everybody on the loop waits for.", "tickcast_loop_turn_seconds"),
+			{"By hop", "s", "Of half the ticks, where clocks agree: venue to feed, in the feed, over NATS, in the node.", []query{
+				{"{{hop}}", quantile(0.5, "tickcast_hop_seconds", oneNode, "hop, ")},
+			}},
 		}},
 		{"What did not fit", []panel{
 			each("Slow subscribers", "short", "Now.", "tickcast_slow_consumers"),
