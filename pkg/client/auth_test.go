@@ -148,7 +148,7 @@ func TestATokenThatEndsIsReplacedAndNothingIsMissed(t *testing.T) {
 			tokens <- sign(t, tt.name, time.Now().Add(tt.lasts), "A")
 			tokens <- sign(t, "next", anHour(), "A")
 			c := dial(t, n.url, told.option(), client.WithTokenSource(func(context.Context) (client.Token, error) {
-				return client.Token{Value: <-tokens}, nil
+				return client.Token{Value: <-tokens, Expires: anHour()}, nil // which is not so, and believed
 			}))
 			subscribe(t, c, tradesOf("A"))
 			next[client.Snapshot](t, c)

@@ -26,6 +26,10 @@ type (
 	Gap = codec.Gap
 	// Stat is how well this client keeps up, as the node sees it. See [Client.Stats].
 	Stat = codec.Stat
+	// Hops are the parts of ticks' way to the node's sockets, in a Stat.
+	Hops = codec.Hops
+	// Hop is how long one of them took.
+	Hop = codec.Hop
 
 	// Stream names one sequence of events: a channel of a symbol.
 	Stream = market.Stream

@@ -36,8 +36,9 @@ func newOptions(opts []Option) options {
 // Token is a credential for a node.
 type Token struct {
 	Value string
-	// Expires is when the token ends; the client renews it before. The zero time means that
-	// it is renewed only when the node refuses it.
+	// Expires is when the token ends; the client renews it before. The zero time stands for
+	// what a JWT says of itself, and for any other token, that it is renewed only when the
+	// node refuses it.
 	Expires time.Time
 }
 
@@ -48,12 +49,16 @@ type TokenSource func(ctx context.Context) (Token, error)
 
 // WithToken gives a token that does not change.
 func WithToken(token string) Option {
-	return WithTokenSource(func(context.Context) (Token, error) { return Token{Value: token}, nil })
+	return func(o *options) {
+		o.source = func(context.Context) (Token, error) { return Token{Value: token}, nil }
+	}
 }
 
 // WithTokenSource gives tokens that end. They go into the Authorization header of the
 // upgrade request, and while connected into auth requests; never into the URL.
-func WithTokenSource(source TokenSource) Option { return func(o *options) { o.source = source } }
+func WithTokenSource(source TokenSource) Option {
+	return func(o *options) { o.source = source.dated }
+}
 
 // WithTLSConfig is for wss:// with roots or client certificates of one's own. The client
 // keeps a copy.

@@ -2,12 +2,15 @@ package client_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -147,6 +150,30 @@ func TestTokensAreRenewedBeforeTheyEnd(t *testing.T) {
 		if want := fmt.Sprint(i + 1); token != want {
 			t.Errorf("token %d is %q", i+1, token)
 		}
+	}
+}
+
+// claiming makes a JWT with those claims.
+func claiming(claims string) string {
+	part := base64.RawURLEncoding.EncodeToString
+	return part([]byte(`{"alg":"none"}`)) + "." + part([]byte(claims)) + ".x"
+}
+
+func TestAJWTIsRenewedBeforeItsEnd(t *testing.T) {
+	tokens := make([]string, 3)
+	for i := range tokens {
+		tokens[i] = claiming(fmt.Sprintf(`{"sub":"%d","exp":%d}`, i, time.Now().Unix()+1))
+	}
+	g := newGatekeeper(t, tokens...)
+	var count atomic.Int64
+	dial(t, g.url, client.WithTokenSource(func(context.Context) (client.Token, error) {
+		return client.Token{Value: tokens[min(count.Add(1), int64(len(tokens)))-1]}, nil
+	}))
+	await(t, "two renewals", g.see(func() bool { return len(g.shown) >= 3 }))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.headers) != 1 || !slices.Equal(g.shown[:3], tokens) {
+		t.Errorf("want one connection and each token once, got %q, %q", g.headers, g.shown)
 	}
 }
 

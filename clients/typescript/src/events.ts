@@ -113,7 +113,29 @@ export interface Rejected {
   readonly message: string | undefined;
 }
 
-/** What a connection knows of how it keeps up. The last five count since the one before. */
+/** How long one part of ticks' way took, in ms. Clocks that differ may make it negative. */
+export interface Hop {
+  readonly median: number;
+  /** One tick in a hundred took longer. */
+  readonly p99: number;
+}
+
+/**
+ * The way of ticks to the node's sockets, of the last minute and over all streams that the node follows.
+ * Undefined is not known: nothing came, the session is delayed, or the node does not tell.
+ */
+export interface Hops {
+  /** From the event's own time, by the venue's clock, to the feed's taking it. */
+  readonly venue: Hop | undefined;
+  /** In the feed, until it published. */
+  readonly feed: Hop | undefined;
+  /** Over NATS, to the node's taking it. */
+  readonly nats: Hop | undefined;
+  /** In the node, to the sockets of those who keep up. */
+  readonly node: Hop | undefined;
+}
+
+/** What a connection knows of how it keeps up. The four counts are since the one before. */
 export interface Stat {
   readonly kind: "stat";
   readonly pendingBytes: number;
@@ -123,6 +145,7 @@ export interface Stat {
   readonly dropped: number;
   readonly aggregated: number;
   readonly sent: number;
+  readonly hops: Hops;
 }
 
 /** How a server introduces itself. */

@@ -11,6 +11,8 @@ export {
   type Gap,
   type GapReason,
   type Hello,
+  type Hop,
+  type Hops,
   type MarketEvent,
   type Nanos,
   type Quote,

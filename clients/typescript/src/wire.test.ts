@@ -96,7 +96,22 @@ const events: Record<string, object | null> = {
   },
   "snapshot-none": { kind: "snapshot", channel: "bar", symbol: "AAPL", last: undefined },
   gap: { kind: "gap", channel: "trade", symbol: "BTC/USD", from: 41251, to: 41300, reason: "slow" },
-  stat: { kind: "stat", ...stat, slow: true },
+  stat: { kind: "stat", ...stat, slow: true, hops: {} },
+  "stat-hops": {
+    kind: "stat",
+    pendingBytes: 0,
+    queueAgeMs: 0,
+    conflated: 0,
+    dropped: 0,
+    aggregated: 0,
+    sent: 7,
+    slow: false,
+    hops: {
+      venue: { median: -1.2, p99: 3 },
+      feed: { median: 0.7, p99: 5.25 },
+      node: { median: 2, p99: 1500 },
+    },
+  },
   heartbeat: { kind: "heartbeat", time: 1770000000123456789n },
   bye: { kind: "bye", code: 1012, reason: "draining", retryAfterMs: 1500 },
 };
@@ -130,6 +145,8 @@ describe("requests", () => {
 
 const batch = (...list: unknown[]): WireEvent[] => decodeBatch(encode(list));
 
+const counts = { pending_bytes: 0, queue_age_ms: 0, conflated: 0, dropped: 0, aggregated: 0, sent: 0 };
+
 describe("later versions", () => {
   it.each([
     ["unknown kinds", ["depth", "A", 1]],
@@ -141,6 +158,8 @@ describe("later versions", () => {
 
   it("ignores further elements and fields", () => {
     expect(batch(["hb", 5, "more"])).toEqual([{ kind: "heartbeat", time: 5n }]);
+    const hops = { node_ms: [1, 2, 3], disk_ms: [1, 2] };
+    expect(batch(["stat", { ...counts, hops }])).toMatchObject([{ hops: { node: { median: 1, p99: 2 } } }]);
     expect(batch(["ack", 1, { color: "red" }])).toEqual([{ kind: "ack", id: 1, rejected: new Map() }]);
   });
 });
@@ -159,6 +178,7 @@ describe("bytes that are no batch", () => {
     ["a seq with a fraction", encode([["t", "A", 1.5, 1, 1, 1, "b", ""]])],
     ["a time that is no integer", encode([["t", "A", 1, null, 1, 1, "b", ""]])],
     ["a hello without its map", encode([["hello"]])],
+    ["a hop without its p99", encode([["stat", { ...counts, hops: { node_ms: [1] } }]])],
   ])("refuses %s", (_name, bytes) => {
     expect(() => decodeBatch(bytes)).toThrow(ProtocolError);
   });

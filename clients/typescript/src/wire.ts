@@ -9,6 +9,8 @@ import type {
   Gap,
   GapReason,
   Hello,
+  Hop,
+  Hops,
   Quote,
   Side,
   Snapshot,
@@ -221,6 +223,7 @@ function decodeControl(e: readonly unknown[]): ControlWire | undefined {
         dropped: number(m["dropped"], "stat dropped"),
         aggregated: number(m["aggregated"], "stat aggregated"),
         sent: number(m["sent"], "stat sent"),
+        hops: hops(map(m["hops"] ?? {}, "stat hops")),
       };
     }
     case "hb":
@@ -235,6 +238,21 @@ function decodeControl(e: readonly unknown[]): ControlWire | undefined {
     default:
       return undefined;
   }
+}
+
+function hops(m: Record<string, unknown>): Hops {
+  return {
+    venue: hop(m["venue_ms"]),
+    feed: hop(m["feed_ms"]),
+    nats: hop(m["nats_ms"]),
+    node: hop(m["node_ms"]),
+  };
+}
+
+function hop(v: unknown): Hop | undefined {
+  if (v === undefined) return undefined;
+  const [median, p99] = array(v, "stat hop");
+  return { median: number(median, "stat hop median"), p99: number(p99, "stat hop p99") };
 }
 
 function array(v: unknown, what: string): unknown[] {
