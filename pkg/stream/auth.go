@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -239,6 +238,7 @@ func (s *session) adopt(g *auth.Grant) error {
 	if g.MaxRateHz > 0 {
 		r.batchEvery = int64(float64(time.Second) / g.MaxRateHz)
 	}
+	r.batchAt = min(r.batchAt, s.sh.now+r.batchEvery) // a token of fewer batches may have set it far ahead
 	s.keepToPolicies()
 	s.set.Narrow(func(id subscribe.ID) bool { return g.Allows(v.symbolOf(id), id.Channel()) })
 	return nil
@@ -357,49 +357,11 @@ func (s *session) verified(id *int64, g *auth.Grant, err error) {
 		}
 		s.ack(&codec.Ack{ID: id})
 		s.endForbidden()
+		s.endExcess()
 	}
 	for len(r.behind) > 0 && !r.checking && !s.ending() {
 		next := r.behind[0]
 		r.behind = r.behind[1:]
 		s.carryOut(&next.req, next.bad)
 	}
-}
-
-// endForbidden ends what the token that the session has now does not allow, and says so.
-// Wildcards stay, for what it does.
-func (s *session) endForbidden() {
-	gone := make(map[string]struct{})
-	end := func(id subscribe.ID) {
-		if t := s.view.in.tapeByID(id); !s.rights.allows(t.stream.Symbol, t.stream.Channel) {
-			s.end(t)
-			gone[t.stream.Symbol] = struct{}{}
-		}
-	}
-	var named []subscribe.ID
-	s.set.Each(func(id subscribe.ID) { named = append(named, id) })
-	if s.asked != nil {
-		named = slices.AppendSeq(named, maps.Keys(s.asked.streams))
-	}
-	for _, id := range named {
-		end(id)
-	}
-	for _, ch := range market.AllChannels() {
-		if !s.rights.allowsChannel(ch) && s.endAll(ch) {
-			gone[market.Wildcard] = struct{}{}
-		}
-	}
-	if len(gone) == 0 {
-		return
-	}
-	names := make([]string, 0, len(gone))
-	for name := range gone {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	const shown = 20
-	more := ""
-	if n := len(names) - shown; n > 0 {
-		names, more = names[:shown], fmt.Sprintf(" and %d more", n)
-	}
-	s.refuse(nil, codec.CodeForbidden, "ended, since the new token does not allow it: "+strings.Join(names, ", ")+more)
 }

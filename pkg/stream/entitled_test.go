@@ -215,3 +215,102 @@ func TestLaterTokenAllowsLess(t *testing.T) {
 	}
 	c.quiet("C was ended")
 }
+
+// A later token with room for fewer symbols keeps the first by name; all channels of the others
+// end, whatever the order in which they were named.
+func TestLaterTokenAllowsFewerSymbols(t *testing.T) {
+	g := newGuardedRig(t, stream.Config{})
+	g.announce("A", "B", "C", "D")
+	c := g.enter(token(t, `{}`))
+	c.begin(`"channels":["trade","quote"],"symbols":["D","B"]`, 4)
+	c.begin(`"channels":["trade"],"symbols":["C","A"]`, 2)
+	c.mustAuthenticate(token(t, `{"max_symbols":2}`))
+	e := nextOf[codec.Error](c)
+	if e.ID != nil || e.Code != codec.CodeTooManySymbols || !strings.HasSuffix(e.Message, ": C, D") {
+		t.Errorf("got %+v", e)
+	}
+	g.quote("D")
+	for _, symbol := range []string{"D", "C"} {
+		g.trade(symbol)
+	}
+	for _, symbol := range []string{"B", "A"} {
+		g.trade(symbol)
+		if tr := nextOf[market.Trade](c); tr.Symbol != symbol {
+			t.Errorf("got %+v, want a trade of %s", tr, symbol)
+		}
+	}
+	if a := c.subscribe(`"channels":["trade"],"symbols":["A","C"],"snapshot":false`); len(a.Symbols) != 1 || a.Rejected["C"] != codec.CodeTooManySymbols {
+		t.Errorf("a third symbol: %+v", a)
+	}
+	c.mustAuthenticate(token(t, `{"max_symbols":2}`))
+	c.quiet("two symbols are allowed, and two are named")
+}
+
+// Names under a wildcard count, the wildcard does not: it covers again what they were for.
+func TestLaterTokenAllowsFewerSymbolsUnderAWildcard(t *testing.T) {
+	g := newGuardedRig(t, stream.Config{})
+	g.announce("A", "B")
+	c := g.enter(token(t, `{}`))
+	c.begin(`"channels":["trade"],"symbols":["*"]`, 2)
+	c.begin(`"channels":["trade"],"symbols":["A","B"]`, 0)
+	c.begin(`"channels":["quote"],"symbols":["B"]`, 1)
+	c.mustAuthenticate(token(t, `{"max_symbols":1}`))
+	if e := nextOf[codec.Error](c); e.Code != codec.CodeTooManySymbols || !strings.HasSuffix(e.Message, ": B") {
+		t.Errorf("got %+v", e)
+	}
+	g.quote("B")
+	for _, symbol := range []string{"B", "A"} {
+		if seq, tr := g.trade(symbol), nextOf[market.Trade](c); tr.Symbol != symbol || tr.Seq != seq {
+			t.Errorf("got %+v, want trade %d of %s", tr, seq, symbol)
+		}
+	}
+	c.quiet("quotes of B had no wildcard")
+}
+
+// What was asked for and is not there yet counts, too.
+func TestLaterTokenAllowsFewerSymbolsThanAreUnderWay(t *testing.T) {
+	g := newGuardedRig(t, stream.Config{})
+	g.announce("A", "B", "C")
+	c := g.enter(token(t, `{}`))
+	c.send(`{"op":"subscribe","id":1,"channels":["trade"],"symbols":["C","B","A"]}`)
+	c.send(`{"op":"auth","id":2,"token":"` + token(t, `{"max_symbols":1}`) + `"}`)
+	for told, begun := false, false; !told || !begun; {
+		switch ev := c.next().(type) {
+		case codec.Error:
+			if told = true; ev.Code != codec.CodeTooManySymbols || !strings.HasSuffix(ev.Message, ": B, C") {
+				t.Errorf("got %+v", ev)
+			}
+		case codec.Snapshot:
+			begun = begun || ev.Stream.Symbol == "A"
+			if told && ev.Stream.Symbol != "A" {
+				t.Errorf("%v begins after its end", ev.Stream)
+			}
+		}
+	}
+	for _, symbol := range []string{"C", "B", "A"} {
+		g.trade(symbol)
+	}
+	if tr := nextOf[market.Trade](c); tr.Symbol != "A" {
+		t.Errorf("got %+v", tr)
+	}
+	c.quiet("B and C were ended")
+}
+
+// A later token's pace holds at once: its ack does not wait for the turn that the one before had.
+func TestLaterTokenAllowsAnotherRate(t *testing.T) {
+	g := newGuardedRig(t, stream.Config{BatchEvery: -1})
+	g.announce("A")
+	const seldom = `{"max_rate_hz":0.001}` // its second batch would come after a quarter of an hour
+	c := g.enter(token(t, seldom))
+	c.mustAuthenticate(token(t, `{"max_rate_hz":10000}`))
+	c.begin(`"channels":["trade"],"symbols":["A"]`, 1)
+	g.trade("A")
+	nextOf[market.Trade](c)
+	c.mustAuthenticate(token(t, seldom))
+	c.send(`{"op":"ping","id":6}`) // the pong has to wait, and what is behind it
+	c.mustAuthenticate(token(t, `{}`))
+	seq := g.trade("A")
+	if tr := nextOf[market.Trade](c); tr.Seq != seq {
+		t.Errorf("got %+v, want %d", tr, seq)
+	}
+}

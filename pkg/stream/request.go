@@ -157,29 +157,37 @@ func (s *session) symbolRoom(more int) func(*[market.Channels]*tape) bool {
 	if s.asked == nil && s.set.Len()+more <= limit {
 		return func(*[market.Channels]*tape) bool { return true }
 	}
-	symbolOf := func(id subscribe.ID) subscribe.ID { return subscribe.MakeID(int(id>>2), 0) }
-	have := make(map[subscribe.ID]struct{})
-	s.set.Each(func(id subscribe.ID) { have[symbolOf(id)] = struct{}{} })
-	if s.asked != nil {
-		for id := range s.asked.streams {
-			have[symbolOf(id)] = struct{}{}
-		}
-		for _, all := range s.asked.all {
-			if all != nil {
-				for t := range all.named {
-					have[symbolOf(t.id)] = struct{}{}
-				}
-			}
-		}
-	}
+	have := s.symbolsNamed()
 	return func(row *[market.Channels]*tape) bool {
-		id := symbolOf(row[0].id)
+		id := firstOf(row[0].id)
 		if _, ok := have[id]; !ok && len(have) >= limit {
 			return false
 		}
 		have[id] = struct{}{}
 		return true
 	}
+}
+
+// firstOf stands for the symbol of the stream.
+func firstOf(id subscribe.ID) subscribe.ID { return subscribe.MakeID(int(id>>2), 0) }
+
+// symbolsNamed are the symbols that the session has named, each by firstOf.
+func (s *session) symbolsNamed() map[subscribe.ID]struct{} {
+	have := make(map[subscribe.ID]struct{})
+	s.set.Each(func(id subscribe.ID) { have[firstOf(id)] = struct{}{} })
+	if s.asked != nil {
+		for id := range s.asked.streams {
+			have[firstOf(id)] = struct{}{}
+		}
+		for _, all := range s.asked.all {
+			if all != nil {
+				for t := range all.named {
+					have[firstOf(t.id)] = struct{}{}
+				}
+			}
+		}
+	}
+	return have
 }
 
 // asks returns what the session has asked for, to be written to.

@@ -258,6 +258,23 @@ func (x *Index[T, O]) Remove(session T, id ID) (byName, byWildcard bool) {
 	return ok, covered
 }
 
+// Unname ends the stream's name and reports whether the session had it. A wildcard covers the
+// stream again, if it may.
+func (x *Index[T, O]) Unname(session T, id ID) bool {
+	s := session.Subscriptions()
+	i, ok := s.find(id)
+	if !ok {
+		return false
+	}
+	x.drop(s, i)
+	w := s.wild(id.Channel())
+	if _, out := w.except[id]; out {
+		delete(w.except, id)
+		s.sum -= mark(markExcept, uint32(id))
+	}
+	return true
+}
+
 // drop takes the i-th named entry out of both sides by moving the last one into its place.
 func (x *Index[T, O]) drop(s *Set[T, O], i uint32) {
 	gone := s.named[i]

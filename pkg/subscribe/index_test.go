@@ -119,6 +119,17 @@ func TestIndexAgreesWithTwin(t *testing.T) {
 					w.out[id] = true
 				}
 			},
+			"unname": func(t *rapid.T) {
+				n, id := who.Draw(t, "who"), stream.Draw(t, "stream")
+				_, had := twins[n].named[id]
+				if got := x.Unname(sets[n], id); got != had {
+					t.Fatalf("Unname said %v, want %v", got, had)
+				}
+				if had {
+					delete(twins[n].named, id)
+					delete(twins[n].out, id)
+				}
+			},
 			"add all": func(t *rapid.T) {
 				n, ch, opt := who.Draw(t, "who"), channel.Draw(t, "channel"), rapid.IntRange(0, 9).Draw(t, "opt")
 				x.AddAll(sets[n], ch, opt, func(subscribe.ID) {})
