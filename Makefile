@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 GO            ?= go
 GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK   ?= $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.8.0
 FUZZTIME      ?= 30s
 ADDR          ?= :8080
 
@@ -55,6 +56,20 @@ lint: ## gofmt, go vet (Linux and macOS), staticcheck and the rest of .golangci.
 	$(GO) vet ./...
 	GOOS=darwin GOARCH=arm64 $(GO) vet ./...
 	$(GOLANGCI_LINT) run ./...
+
+.PHONY: licences
+licences: ## hold every Go module and npm package to the licences that are allowed
+	cd deployments/check && $(GO) test -count 1 ./licence
+
+.PHONY: audit
+audit: ## look for known vulnerabilities in what is used; asks vuln.go.dev and npm's registry, which CI cannot
+	@bad=; for m in . deployments/check deployments/cluster; do \
+	  echo "govulncheck: $$m"; (cd $$m && $(GOVULNCHECK) ./...) || bad="$$bad govulncheck:$$m"; \
+	done; \
+	for p in web clients/typescript; do \
+	  echo "npm audit: $$p"; (cd $$p && npm audit) || bad="$$bad npm:$$p"; \
+	done; \
+	[ -z "$$bad" ] || { echo "audit: vulnerable, or not to be looked up:$$bad" >&2; exit 1; }
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME

@@ -33,7 +33,7 @@ func TestImageHasThePrograms(t *testing.T) {
 		t.Error(err)
 	}
 	manifest, err := index.IndexManifest()
-	if err != nil || len(manifest.Manifests) != 1 {
+	if err != nil || len(manifest.Manifests) != 2 { // the image, and what it is made of
 		t.Fatalf("%+v, %v", manifest, err)
 	}
 	img, err := index.Image(manifest.Manifests[0].Digest)
@@ -49,6 +49,11 @@ func TestImageHasThePrograms(t *testing.T) {
 	}
 	root := t.TempDir()
 	unpack(t, img, root)
+	bill, err := index.Image(manifest.Manifests[1].Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkBill(t, manifest.Manifests[0], bill, billBeside(out), root)
 	for _, name := range []string{"streamer", "feed", "healthcheck"} {
 		program, err := elf.Open(filepath.Join(root, name))
 		if err != nil {

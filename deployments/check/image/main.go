@@ -3,7 +3,9 @@
 //
 //	image -version 1.2.3 -out FOLDER linux/amd64=PROGRAMS linux/arm64=PROGRAMS
 //
-// FOLDER becomes an OCI layout, which skopeo, crane, podman and containerd read.
+// FOLDER becomes an OCI layout, which skopeo, crane, podman and containerd read. Each platform's
+// image has a bill of materials, in CycloneDX: in the layout as an artifact that refers to the
+// image, and beside FOLDER as FOLDER.linux-amd64.cdx.json.
 package main
 
 import (
@@ -22,6 +24,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
@@ -56,10 +60,43 @@ func pack(out, version string, platforms []string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: platform}})
+		bill, err := billOf(dir, version)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if err := os.WriteFile(fmt.Sprintf("%s.%s.cdx.json", out, strings.ReplaceAll(name, "/", "-")), bill, 0o644); err != nil { //nolint:gosec // for all to read
+			return err
+		}
+		artifact, err := refer(img, bill)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		index = mutate.AppendManifests(index,
+			mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: platform}},
+			mutate.IndexAddendum{Add: artifact, Descriptor: v1.Descriptor{Platform: nowhere, ArtifactType: billType}})
 	}
 	_, err := layout.Write(out, index)
 	return err
+}
+
+const billType = "application/vnd.cyclonedx+json"
+
+// nowhere is the platform of what no engine should run, as BuildKit has it for its attestations.
+var nowhere = &v1.Platform{OS: "unknown", Architecture: "unknown"}
+
+// refer makes an artifact of the bill, whose subject is the image: a registry lists it among the
+// image's referrers.
+func refer(img v1.Image, bill []byte) (v1.Image, error) {
+	subject, err := partial.Descriptor(img)
+	if err != nil {
+		return nil, err
+	}
+	artifact := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), billType)
+	artifact, err = mutate.AppendLayers(artifact, static.NewLayer(bill, billType))
+	if err != nil {
+		return nil, err
+	}
+	return mutate.Subject(artifact, *subject).(v1.Image), nil
 }
 
 func build(p v1.Platform, dir, version string) (v1.Image, error) {
