@@ -67,10 +67,15 @@ func (n *Node) Drain(ctx context.Context, over time.Duration) {
 	n.draining.Store(true)
 	gone := n.doors.close()
 	total := n.sessions.Load()
-	if total == 0 || over <= 0 {
-		return // Run says what goodbyes are left
-	}
 	n.log.Info("draining", zap.Int64("sessions", total), zap.Duration("over", over))
+	if total > 0 && over > 0 { // else Run says what goodbyes are left
+		n.spread(ctx, gone, over)
+	}
+	n.log.Info("drained", zap.Int64("sessions_left", n.sessions.Load()))
+}
+
+// spread has the shards say their goodbyes, and waits for those who go.
+func (n *Node) spread(ctx context.Context, gone <-chan struct{}, over time.Duration) {
 	for i, sh := range n.shards {
 		sh.do(func() { sh.drain(over-min(over/10, goodbyeMax), i, len(n.shards)) })
 	}
@@ -82,7 +87,6 @@ func (n *Node) Drain(ctx context.Context, over time.Duration) {
 		n.overdue.Store(true)
 	case <-ctx.Done():
 	}
-	n.log.Info("drained", zap.Int64("sessions_left", n.sessions.Load()))
 }
 
 // drain spreads the shard's goodbyes evenly over the time; shards interleave. Whoever was let
