@@ -139,7 +139,8 @@ func TestMetricsAgreeWithTheLoad(t *testing.T) {
 				return map[string]int64{
 					"connections_opened_total": subscribers, "upgrades_refused_total": 0, "auth_failures_total": 0,
 					"events_sent_total": total.Events, "batches_sent_total": total.Messages, "bytes_sent_total": total.Bytes,
-					"batch_events count": total.Messages, "batch_events sum": total.Events,
+					"wire_bytes_sent_total": total.WireBytes,
+					"batch_events count":    total.Messages, "batch_events sum": total.Events,
 					"gaps_sent_total": total.Gaps, "gaps_sent_total slow": total.Gaps, "events_dropped_total": total.Missed, "events_aggregated_total": 0,
 					"upstream_ticks_total": published, "upstream_lost_total": 0, "upstream_dropped_total": 0, "upstream_bad_total": 0, "slow_consumers_cut_total": 0,
 				}

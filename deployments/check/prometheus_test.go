@@ -24,6 +24,11 @@ func TestDashboardsDrawWhatAPrometheusScrapes(t *testing.T) {
 	p := startPrometheus(t, "", node["admin_addr"], feed["admin_addr"])
 
 	p.await("something to draw for every panel", func() (missing []string, err error) {
+		refused, err := http.Get("http://" + node["addr"] + "/v1/stream")
+		if err != nil {
+			return nil, err
+		}
+		_ = refused.Body.Close()
 		for _, panel := range panels(t) {
 			for _, expr := range panel.exprs {
 				n, err := p.count(strings.NewReplacer("$__rate_interval", "10s", "$namespace", ".*", "$instance", ".*").Replace(expr))

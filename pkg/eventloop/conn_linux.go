@@ -124,7 +124,7 @@ func (c *Conn) sendRaw(p []byte) {
 		c.loop.backlogs.add(c.backlog, p)
 		return
 	}
-	n, err := write(c.fd, p)
+	n, err := c.put(p)
 	if err != nil {
 		c.lost(err)
 		return
@@ -135,11 +135,18 @@ func (c *Conn) sendRaw(p []byte) {
 	}
 }
 
+// put gives the kernel what it takes, and counts it.
+func (c *Conn) put(p []byte) (int, error) {
+	n, err := write(c.fd, p)
+	c.loop.written += int64(n)
+	return n, err
+}
+
 // flush sends what waits, as much as the kernel takes.
 func (c *Conn) flush() {
 	b := c.backlog
 	for {
-		n, err := write(c.fd, b.buf[b.sent:])
+		n, err := c.put(b.buf[b.sent:])
 		if err != nil {
 			c.lost(err)
 			return

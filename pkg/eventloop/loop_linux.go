@@ -63,6 +63,7 @@ type Loop struct {
 	slots     []slot
 	freeSlots []int32
 	live      int // descriptors
+	written   int64
 	adopting  []Adopted
 	ending    []ending // Closed has yet to be called
 	lingers   []linger // by deadline, which is the same time after each began
@@ -159,6 +160,10 @@ func (l *Loop) Wake() {
 		}
 	}
 }
+
+// Written returns how many bytes the kernel has taken for all connections so far: handshakes'
+// answers, frames and pongs, as TLS has sealed them. It is for the Handler's methods.
+func (l *Loop) Written() int64 { return l.written }
 
 // Stop ends the loop, from any goroutine, and does not wait. After one more Turn what is
 // still open is closed with 1001; Run returns when the last descriptor is closed, which takes

@@ -14,5 +14,5 @@ func (c *Conn) seal(frames []byte) ([]byte, error) {
 // thing that is sent.
 func (c *Conn) sealEnd() {
 	_ = c.tls.tls.CloseWrite()
-	_, _ = write(c.fd, c.tls.take())
+	_, _ = c.put(c.tls.take())
 }

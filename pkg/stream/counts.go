@@ -31,6 +31,7 @@ type shardCounts struct {
 	subscriptions, evicted, opened atomic.Int64
 	ladenBytes, slow               atomic.Int64 // kept by relieve
 	unproven                       atomic.Int64 // sessions whose token has yet to come
+	wire                           atomic.Int64 // bytes that the kernel took; the engine's to count
 	gaps                           [len(gapCounts{})]atomic.Int64
 	closes                         [len(closeCodes) + 1]atomic.Int64
 	batchEvents, turn, delivery    histogram
@@ -56,6 +57,16 @@ func closeLabel(i int) string {
 		return "other"
 	}
 	return strconv.Itoa(closeCodes[i])
+}
+
+// refusedUnread stands for the status of connections that were closed before they had asked.
+const refusedUnread = "unread"
+
+// refusedWith are the HTTP statuses that an upgrade request may be answered with.
+var refusedWith = [...]string{"400", "401", "403", "405", "426", "429", "503", refusedUnread}
+
+func (n *Node) countRefused(status string) {
+	n.refused[slices.Index(refusedWith[:], status)].Add(1)
 }
 
 // publishCounts ends the turn. What it took, and how long the oldest tick took to the

@@ -185,6 +185,7 @@ func (d *driver) Closed(c *eventloop.Conn, code int, _ error) {
 func (d *driver) Turn(now int64) (wake int64) {
 	d.time()
 	at := d.sh.turn()
+	d.sh.counts.wire.Store(d.loop.Written())
 	d.timed = false
 	if at == 0 {
 		return 0

@@ -140,7 +140,7 @@ func TestUpstreamMetrics(t *testing.T) {
 	if status, _ := r.fetch("/v1/stream"); status != http.StatusUpgradeRequired {
 		t.Errorf("a request without an upgrade got %d", status)
 	}
-	rise(map[string]float64{"upgrades_refused_total": 1, "connections_opened_total": 0})
+	rise(map[string]float64{"upgrades_refused_total{426}": 1, "upgrades_refused_total{503}": 0, "connections_opened_total": 0})
 }
 
 func TestAuthFailuresAreCountedByReason(t *testing.T) {

@@ -85,7 +85,7 @@ func (l gwsLog) Error(v ...any) { l.log.Debug("gws", zap.String("message", fmt.S
 // serve follows the connection to its end.
 func (e *gwsEngine) serve(conn net.Conn, buffered []byte, r *http.Request, s *session) {
 	defer s.leave()
-	sc := &screen{Conn: conn, tcp: eventloop.Socket(conn), head: buffered}
+	sc := &screen{Conn: conn, tcp: eventloop.Socket(conn), head: buffered, wire: &s.sh.counts.wire}
 	if sc.tcp != nil {
 		_ = sc.tcp.SetWriteBuffer(sendBuffer)
 	}

@@ -44,7 +44,7 @@ func (n *Node) connState(c net.Conn, state http.ConnState) {
 		peer, _ := netip.ParseAddrPort(c.RemoteAddr().String())
 		address := peer.Addr().Unmap()
 		if !n.lobby.enter(c, network(address), Trusts(n.cfg.TrustedProxies, address)) {
-			n.refused.Add(1)
+			n.countRefused(refusedUnread)
 			_ = c.Close()
 		}
 	case http.StateHijacked, http.StateClosed:

@@ -30,8 +30,6 @@ var metrics = []metric{
 		func(n *Node) float64 { return float64(n.cfg.MaxConnections) }},
 	{"tickcast_connections_opened_total", "Subscriber connections accepted since the start.", prometheus.CounterValue,
 		func(n *Node) float64 { return n.sum(func(c *shardCounts) int64 { return c.opened.Load() }) }},
-	{"tickcast_upgrades_refused_total", "Upgrade requests answered by an HTTP error.", prometheus.CounterValue,
-		func(n *Node) float64 { return float64(n.refused.Load()) }},
 	{"tickcast_page_requests_refused_total", "Requests for symbols and snapshots that were too many, or had no valid token.", prometheus.CounterValue,
 		func(n *Node) float64 { return float64(n.pagesRefused.Load()) }},
 	{"tickcast_http_connections", "Connections that are no WebSocket, or not yet.", prometheus.GaugeValue,
@@ -50,6 +48,8 @@ var metrics = []metric{
 		func(n *Node) float64 { return n.sum(func(c *shardCounts) int64 { return c.batches.Load() }) }},
 	{"tickcast_bytes_sent_total", "Bytes of those messages, before compression.", prometheus.CounterValue,
 		func(n *Node) float64 { return n.sum(func(c *shardCounts) int64 { return c.bytes.Load() }) }},
+	{"tickcast_wire_bytes_sent_total", "Bytes that the kernel took for subscribers: compressed, framed and, under epoll, sealed by TLS; with answers to upgrades and control frames.", prometheus.CounterValue,
+		func(n *Node) float64 { return n.sum(func(c *shardCounts) int64 { return c.wire.Load() }) }},
 	{"tickcast_pending_bytes", "Memory that the sessions which are behind hold on to.", prometheus.GaugeValue,
 		func(n *Node) float64 { return n.sum(func(c *shardCounts) int64 { return c.ladenBytes.Load() }) }},
 	{"tickcast_slow_consumers", "Sessions that are slow now, as /v1/sessions has it.", prometheus.GaugeValue,
@@ -101,6 +101,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 
 // What does not fit the table: metrics with a label, and histograms.
 var (
+	refusedDesc     = describe("tickcast_upgrades_refused_total", "Connections that became no WebSocket, by the HTTP status of the answer.", "status")
 	holesDesc       = describe("tickcast_upstream_gaps_total", "Holes in the numbers of a stream, by channel.", "channel")
 	gapsDesc        = describe("tickcast_gaps_sent_total", "Gap events handed to subscribers' sockets, by reason.", "reason")
 	closesDesc      = describe("tickcast_connections_closed_total", "Subscriber connections that ended, by close code.", "code")
@@ -122,6 +123,9 @@ func (n *Node) Collect(out chan<- prometheus.Metric) {
 	}
 	counter := func(desc *prometheus.Desc, v float64, label string) {
 		out <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, v, label)
+	}
+	for i, status := range refusedWith {
+		counter(refusedDesc, float64(n.refused[i].Load()), status)
 	}
 	for i, reason := range authReasons {
 		counter(authDesc, float64(n.authFailures[i].Load()), reason)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,8 +30,8 @@ type Node struct {
 	overdue  atomic.Bool  // the drain's time is over
 	upSince  atomic.Int64 // node clock when the upstream was last seen connected
 	doors    doors
-	refused  atomic.Int64 // upgrade requests answered by HTTP
 
+	refused      [len(refusedWith)]atomic.Int64
 	pagesRefused atomic.Int64
 
 	gate         *gate // nil: no token is asked for
@@ -178,7 +179,7 @@ func (n *Node) letIn(r *http.Request) (*session, *refusal) {
 }
 
 func (n *Node) refuse(w http.ResponseWriter, no *refusal) {
-	n.refused.Add(1)
+	n.countRefused(strconv.Itoa(no.status))
 	no.write(w)
 }
 

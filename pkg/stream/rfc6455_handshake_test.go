@@ -123,6 +123,12 @@ func TestHandshake(t *testing.T) {
 			}
 		})
 	}
+	counted := r.metrics()
+	for status, least := range map[int]int{400: 8, 403: 2, 405: 2, 426: 8} { // net/http refuses some of the 400 by itself
+		if n := counted[fmt.Sprintf("upgrades_refused_total{%d}", status)]; n < float64(least) {
+			t.Errorf("%v refused with %d are counted, want %d or more", n, status, least)
+		}
+	}
 	if got := r.dial(codec.MsgPack); got == nil {
 		t.Error("the node serves no more")
 	}

@@ -57,6 +57,7 @@ type screen struct {
 	peerCode   atomic.Int32 // of the subscriber's close frame, if it may be sent
 
 	taken     atomic.Int64
+	wire      *atomic.Int64 // of the shard's connections
 	closeOnce sync.Once
 	closing   atomic.Bool // Close was called
 }
@@ -190,6 +191,7 @@ func (s *screen) Write(b []byte) (int, error) {
 		n, err := s.Conn.Write(b[done:min(len(b), done+writeSlice)])
 		done += n
 		s.taken.Add(int64(n))
+		s.wire.Add(int64(n))
 		if err != nil {
 			return done, err
 		}

@@ -27,6 +27,7 @@ type conn struct {
 	pace     Pace
 	begun    time.Time // dialled
 	upgraded time.Time
+	answered int64 // bytes of the upgrade's answer, and of what came with it
 
 	part  []byte // the beginning of a frame that has not come whole
 	msg   []byte // the beginning of a fragmented message

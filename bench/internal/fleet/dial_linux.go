@@ -65,9 +65,11 @@ func (f *Fleet) connect(number int) (c *conn, err error) {
 		way = c.tls
 	}
 	offer := wire.Offer{Subprotocol: f.cfg.Dialect.Subprotocol(number), Deflate: f.cfg.Deflate, Header: f.cfg.Header}
-	if _, c.part, err = wire.Open(way, f.cfg.URL, offer); err != nil {
+	answer := &counted{Conn: way}
+	if _, c.part, err = wire.Open(answer, f.cfg.URL, offer); err != nil {
 		return nil, err
 	}
+	c.answered = answer.read
 	c.upgraded = time.Now()
 	op, request, err := f.cfg.Dialect.Subscribe(number, &f.cfg.Members[number])
 	if err != nil {
@@ -85,6 +87,18 @@ func (f *Fleet) connect(number int) (c *conn, err error) {
 		c.pipe.detach(c.fd)
 	}
 	return c, nil
+}
+
+// counted counts what is read of a connection.
+type counted struct {
+	net.Conn
+	read int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.read += int64(n)
+	return n, err
 }
 
 // source spreads connections to loopback over 127.0.0.0/8; others take what the system gives.
@@ -109,6 +123,7 @@ func (f *Fleet) adopt(c *conn) {
 	f.conns[c.number] = c
 	f.open++
 	f.seen.Connect.record(c.upgraded.Sub(c.begun).Microseconds())
+	f.seen.WireBytes += c.answered
 	if rest := c.part; len(rest) > 0 {
 		c.part = nil
 		f.take(c, append([]byte(nil), rest...), time.Now())

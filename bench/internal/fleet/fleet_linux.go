@@ -69,7 +69,7 @@ type Fleet struct {
 // A Report is what a Fleet has seen since it was last taken.
 type Report struct {
 	wire.Tally
-	WireBytes int64         `json:"wire_bytes"`
+	WireBytes int64         `json:"wire_bytes"` // with the answers to upgrades
 	Seconds   float64       `json:"seconds"`
 	Open      int           `json:"open"`
 	Ready     int           `json:"ready"` // subscriptions answered

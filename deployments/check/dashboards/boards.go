@@ -25,9 +25,9 @@ func node() dashboard {
 				{"{{instance}}", "tickcast_connections{" + oneNode + "}"},
 				{"limit {{instance}}", "tickcast_connections_limit{" + oneNode + "}"},
 			}},
-			{"Coming and going", "short", "Connections a second; those that end by close code, upgrades refused.", []query{
+			{"Coming and going", "short", "Connections a second; those that end by close code, those refused by HTTP status.", []query{
 				{"opened", sumBy("namespace", rate("tickcast_connections_opened_total", oneNode))},
-				{"refused", sumBy("namespace", rate("tickcast_upgrades_refused_total", oneNode))},
+				{"refused {{status}}", sumBy("status", rate("tickcast_upgrades_refused_total", oneNode)) + " > 0"},
 				{"closed {{code}}", sumBy("code", rate("tickcast_connections_closed_total", oneNode)) + " > 0"},
 			}},
 			each("Subscriptions", "short", "Streams and wildcards, over all sessions.", "tickcast_subscriptions"),
@@ -35,7 +35,10 @@ func node() dashboard {
 		{"Ticks", []panel{
 			perSecond("Ticks in", "short", "Received from NATS, a second.", "tickcast_upstream_ticks_total"),
 			perSecond("Events out", "short", "Handed to sockets, a second.", "tickcast_events_sent_total"),
-			perSecond("Egress", "Bps", "Before compression.", "tickcast_bytes_sent_total"),
+			{"Egress", "Bps", "Of batches, and what the kernel took of them: compressed, framed, sealed.", []query{
+				{"batches {{instance}}", rate("tickcast_bytes_sent_total", oneNode)},
+				{"wire {{instance}}", rate("tickcast_wire_bytes_sent_total", oneNode)},
+			}},
 			{"Events in a batch", "short", "Batches grow when the node has much to do.", []query{
 				{"half {{instance}}", quantile(0.5, "tickcast_batch_events", oneNode, "instance, ")},
 				{"99 % {{instance}}", quantile(0.99, "tickcast_batch_events", oneNode, "instance, ")},
@@ -100,7 +103,7 @@ func fleet() dashboard {
 				{"{{source}} {{channel}}", sumBy("source, channel", rate("tickcast_feed_events_total", oneFleet))},
 			}},
 			total("Events out", "short", "Handed to sockets, a second.", rate("tickcast_events_sent_total", oneFleet)),
-			total("Egress", "Bps", "Before compression.", rate("tickcast_bytes_sent_total", oneFleet)),
+			total("Egress", "Bps", "On the wire.", rate("tickcast_wire_bytes_sent_total", oneFleet)),
 		}},
 		{"How late, 99 %", []panel{
 			p99("Market to node", "From a tick's own time to its arrival.", "tickcast_upstream_lag_seconds"),
