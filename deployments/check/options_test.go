@@ -40,7 +40,7 @@ func options(t *testing.T, program string) map[string]bool {
 type run struct {
 	args   []string
 	config string // the options file
-	env    []string
+	env    []core.EnvVar
 }
 
 func runOf(t *testing.T, manifest, program string) (r run, there bool) {
@@ -53,9 +53,7 @@ func runOf(t *testing.T, manifest, program string) (r run, there bool) {
 		if c := d.Spec.Template.Spec.Containers[0]; c.Name == program {
 			r.args, there = c.Args, true
 			r.config = of[core.ConfigMap](objects)[d.Name].Data[program+".yaml"]
-			for _, e := range c.Env {
-				r.env = append(r.env, e.Name)
-			}
+			r.env = c.Env
 		}
 	}
 	return r, there
@@ -79,7 +77,7 @@ func TestOptionsAreTheProgramsOwn(t *testing.T) {
 				named = append(named, name)
 			}
 			for _, env := range r.env {
-				if name, ours := strings.CutPrefix(env, "TICKCAST_"); ours {
+				if name, ours := strings.CutPrefix(env.Name, "TICKCAST_"); ours {
 					named = append(named, strings.ToLower(strings.ReplaceAll(name, "_", "-")))
 				}
 			}

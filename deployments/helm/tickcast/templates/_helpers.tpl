@@ -90,6 +90,53 @@ checksum/nats: {{ .Values.nats.url | sha256sum }}
 {{- end }}
 {{- end }}
 
+{{- define "tickcast.tracesArgs" -}}
+{{- with .Values.traces.every }}
+- --trace-every={{ int64 . }}
+{{- end }}
+{{- end }}
+
+{{- define "tickcast.tracesEnv" -}}
+{{- with .Values.traces }}
+{{- if .every }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ .endpoint | quote }}
+{{- with .headersSecret }}
+{{- if .name }}
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  valueFrom: {secretKeyRef: {name: {{ .name | quote }}, key: {{ .key | quote }}}}
+{{- end }}
+{{- end }}
+{{- if .caSecret.name }}
+- name: OTEL_EXPORTER_OTLP_CERTIFICATE
+  value: /etc/tickcast-traces-ca/{{ .caSecret.key }}
+{{- end }}
+- name: K8S_POD_NAME
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+- name: OTEL_RESOURCE_ATTRIBUTES
+  value: "k8s.namespace.name={{ $.Release.Namespace }},k8s.pod.name=$(K8S_POD_NAME)
+    {{- range $name, $value := .attributes }},{{ $name }}={{ $value }}{{ end }}"
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "tickcast.tracesMounts" -}}
+{{- with .Values.traces }}
+{{- if and .every .caSecret.name }}
+- {name: traces-ca, mountPath: /etc/tickcast-traces-ca, readOnly: true}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "tickcast.tracesVolumes" -}}
+{{- with .Values.traces }}
+{{- if and .every .caSecret.name }}
+- name: traces-ca
+  secret: {secretName: {{ .caSecret.name | quote }}, defaultMode: 0440}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* 80 % of a memory limit: what is left is for stacks and the kernel's share. */}}
 {{- define "tickcast.memoryLimitEnv" -}}
 {{- with dig "resources" "limits" "memory" "" . }}
