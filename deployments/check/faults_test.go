@@ -11,26 +11,33 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
 
-// Faults of real programs make the alerts fire in a real Prometheus; the rules are those that
-// are shipped, with shorter times. What takes a broken machine or network to provoke has its test in
-// testdata/alerts_test.yaml alone.
+// Faults of real programs make every alert fire in a real Prometheus; the rules are those that
+// are shipped, with shorter times.
 func TestFaultsMakeAlertsFire(t *testing.T) {
 	rules, err := os.ReadFile(alertsFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	soon := regexp.MustCompile(`\[[0-9]+m\]`).ReplaceAllString(string(rules), "[5s]")
+	soon := strings.NewReplacer("[1m]", "[5s]", "[5m]", "[30s]").Replace(string(rules))
 	soon = regexp.MustCompile(`for: [0-9]+[sm]`).ReplaceAllString(soon, "for: 1s")
 
 	streamer, feed, natsAddr := buildProgram(t, "cmd/streamer"), buildProgram(t, "cmd/feed"), freeAddr(t)
 	cert, key := certificate(t, time.Now().Add(24*time.Hour))
 	alone := []string{"--addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0", "--log-level=error", "--drain=0s"}
-	nats := begin(t, streamer, nil, append(alone, "--nats=embedded", "--nats-listen="+natsAddr)...)
-	node := slices.Concat(alone, []string{"--nats=nats://" + natsAddr, "--max-connections=50", "--pending-bytes=16KiB", "--slow-timeout=1h"})
+	store := func() *process {
+		return begin(t, streamer, nil, slices.Concat(alone, []string{"--nats=embedded", "--nats-listen=" + natsAddr})...)
+	}
+	nats := store()
+	node := slices.Concat(alone, []string{"--nats=nats://" + natsAddr})
+	starved := begin(t, streamer, nil, node...)
+	node = append(node, "--max-connections=50", "--pending-bytes=16KiB", "--slow-timeout=1h")
 	full := start(t, streamer, nil, node...)
 	secure := start(t, streamer, nil, append(node, "--tls-cert="+cert, "--tls-key="+key)...)
 	feedAdmin := freeAddr(t) // of one feed after another
@@ -38,7 +45,7 @@ func TestFaultsMakeAlertsFire(t *testing.T) {
 		return begin(t, feed, nil, "--rate="+rate, "--admin-addr="+feedAdmin, "--log-level=error", "--nats=nats://"+natsAddr)
 	}
 	busy := publish("20000")
-	p := startPrometheus(t, soon, full["admin_addr"], secure["admin_addr"], feedAdmin)
+	p := startPrometheus(t, soon, full["admin_addr"], secure["admin_addr"], starved.ready["admin_addr"], feedAdmin)
 	fires := func(when string, alerts ...string) {
 		t.Helper()
 		p.await("alerts of "+when, func() ([]string, error) {
@@ -49,12 +56,40 @@ func TestFaultsMakeAlertsFire(t *testing.T) {
 
 	load(t, full["addr"], "--subscribers=48", "--symbols=100", "--slow=0.5", "--slow-kind=stalled")
 	fires("an old certificate, slow subscribers, a full node", "TickcastCertificateEnds", "TickcastSlowConsumers", "TickcastNearConnectionLimit")
+	nats.stop()
+	fires("NATS gone", "TickcastNATSLost")
+	store()
+	fires("ticks made while NATS was gone", "TickcastGaps of "+full["admin_addr"])
+	load(t, starved.ready["addr"], "--subscribers=300", "--symbols=100")
+	enough := starve(starved)
+	fires("a node that gets a sixth of a core", "TickcastLoopLag of "+starved.ready["admin_addr"])
+	enough()
 	busy.stop()
 	fires("a feed that is gone", "TickcastNoTicks")
 	publish("0.001")
 	fires("a feed without ticks", "TickcastFeedSilent", "TickcastNoTicks")
-	nats.stop()
-	fires("NATS gone", "TickcastNATSLost")
+}
+
+// starve lets the program run for 20 ms of every 120, as a CPU limit of a sixth of a core does,
+// until enough is called.
+func starve(p *process) (enough func()) {
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			_ = p.cmd.Process.Signal(syscall.SIGSTOP)
+			time.Sleep(100 * time.Millisecond)
+			_ = p.cmd.Process.Signal(syscall.SIGCONT)
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	enough = sync.OnceFunc(func() { close(stop); <-stopped })
+	p.t.Cleanup(enough)
+	return enough
 }
 
 // certificate makes files of one that ends soon.

@@ -142,7 +142,8 @@ func (p *prometheus) count(expr string) (int, error) {
 	return len(data.Result), err
 }
 
-// firing returns the alerts that fire now.
+// firing returns the alerts that fire now: their names, and with them where they fire for one
+// instance.
 func (p *prometheus) firing() (names []string, err error) {
 	var data struct {
 		Alerts []struct {
@@ -153,7 +154,7 @@ func (p *prometheus) firing() (names []string, err error) {
 	err = p.get("alerts", &data)
 	for _, a := range data.Alerts {
 		if a.State == "firing" {
-			names = append(names, a.Labels["alertname"])
+			names = append(names, a.Labels["alertname"], a.Labels["alertname"]+" of "+a.Labels["instance"])
 		}
 	}
 	return names, err
