@@ -122,23 +122,35 @@ func (c *Chunk) From(seq int64) *Chunk {
 // Join makes one chunk of several of one stream, each of which begins with the seq after
 // the last of the one before. Their bytes are copied.
 func Join(chunks []*Chunk) *Chunk {
-	first, last := chunks[0], chunks[len(chunks)-1]
 	size := 0
 	for _, c := range chunks {
 		size += len(c.Bytes)
 	}
-	bytes := make([]byte, 0, size)
-	for i, c := range chunks {
-		if i > 0 && (c.Stream != first.Stream || c.First != chunks[i-1].Last+1) {
-			panic(fmt.Sprintf("codec: join of stream %d to %d and %d from %d", first.Stream, chunks[i-1].Last, c.Stream, c.First))
-		}
-		bytes = append(bytes, c.Bytes...)
+	all := chunks[0].Copy(size)
+	for _, c := range chunks[1:] {
+		all.Extend(c)
 	}
+	return all
+}
+
+// Copy returns a chunk like c with bytes of its own, and room for so many in all.
+func (c *Chunk) Copy(room int) *Chunk {
 	return &Chunk{
-		Stream: first.Stream, Channel: first.Channel, Symbol: first.Symbol,
-		First: first.First, Last: last.Last, N: int(last.Last - first.First + 1),
-		Bytes: bytes, last: size - len(last.Bytes) + last.last,
+		Stream: c.Stream, Channel: c.Channel, Symbol: c.Symbol, At: c.At,
+		First: c.First, Last: c.Last, N: c.N,
+		Bytes: append(make([]byte, 0, max(room, len(c.Bytes))), c.Bytes...), last: c.last,
 	}
+}
+
+// Extend adds the ticks of next, which begin with the seq after c's last. It is for whoever
+// made c by Copy and has not shown it to anybody yet.
+func (c *Chunk) Extend(next *Chunk) {
+	if next.Stream != c.Stream || next.First != c.Last+1 {
+		panic(fmt.Sprintf("codec: seq %d of stream %d behind seq %d of %d", next.First, next.Stream, c.Last, c.Stream))
+	}
+	c.last = len(c.Bytes) + next.last
+	c.Bytes = append(c.Bytes, next.Bytes...)
+	c.Last, c.N = next.Last, c.N+next.N
 }
 
 // In returns c's events in encoding e, as [Batch.Add] wants them. The JSON is made on

@@ -39,24 +39,29 @@ func TestAGrantWithinAWindowBeginsBehindIt(t *testing.T) {
 	}
 }
 
-// TestFoldKeepsEverySeq: whatever comes and whenever it is folded, a history gives the same
-// seqs as one that is not, and knows the same of numbers that were never used.
-func TestFoldKeepsEverySeq(t *testing.T) {
+// TestAHistoryKeepsEverySeq: however messages are gathered into chunks, a history gives the
+// seqs of what came since its first one, views stay as they are, and what it weighs is known.
+func TestAHistoryKeepsEverySeq(t *testing.T) {
 	stream := market.Stream{Channel: market.ChannelTrade, Symbol: "A"}
 	rapid.Check(t, func(t *rapid.T) {
-		var folds, plain history
+		var h history
+		var came []past
 		kept := 0
 		seq := int64(1)
 		for at := range rapid.Int64Range(1, 80).Draw(t, "messages") {
 			p := past{at: at}
+			if rapid.Bool().Draw(t, "still told") && len(came) > 0 {
+				p.reset = came[len(came)-1].reset
+			}
 			if rapid.IntRange(0, 9).Draw(t, "hole") == 0 {
 				seq += 5
+				p.reset = 0
 				if rapid.Bool().Draw(t, "never used") {
 					p.reset = seq - 1
 				}
 			}
 			var body []byte
-			for range rapid.IntRange(1, 20).Draw(t, "ticks") {
+			for range rapid.SampledFrom([]int{1, 3, 20, 80}).Draw(t, "ticks") {
 				body, _ = codec.AppendTrade(body, &market.Trade{Symbol: "A", Seq: seq, Time: seq, Price: 1, Size: 1})
 				seq++
 			}
@@ -64,32 +69,44 @@ func TestFoldKeepsEverySeq(t *testing.T) {
 			if p.chunk, _, err = codec.ParseChunk(stream, body); err != nil {
 				t.Fatal(err)
 			}
-			kept += folds.add(p)
-			plain.add(p)
-			view, before := folds.from(1), seqsOf(folds.from(1))
-			if rapid.IntRange(0, 5).Draw(t, "fold") == 0 {
-				kept += folds.fold()
+			kept += h.add(p, 20)
+			came = append(came, p)
+			if rapid.IntRange(0, 3).Draw(t, "look") == 0 {
+				view := h.from(1)
+				before := seqsOf(view)
+				defer func() {
+					if got := seqsOf(view); !slices.Equal(got, before) {
+						t.Fatalf("a view became %v, was %v", got, before)
+					}
+				}()
 			}
 			if rapid.IntRange(0, 20).Draw(t, "trim") == 0 {
-				kept -= folds.trim(at / 2)
+				kept -= h.trim(at / 2)
 			}
-			if got := seqsOf(view); !slices.Equal(got, before) {
-				t.Fatalf("a view became %v, was %v", got, before)
+			if p := h.newest(); p.chunk.Last != seq-1 || p.at != at {
+				t.Fatalf("the newest is %d of %d, want %d of %d", p.chunk.Last, p.at, seq-1, at)
 			}
 		}
-		want := 0
-		for i := range folds.list {
-			want += folds.list[i].bytes()
+		first, reset := h.first().chunk.First, h.resetBefore()
+		held, want := h.from(first), 0
+		for i := range held {
+			want += held[i].bytes()
 		}
 		if kept != want {
 			t.Fatalf("%d bytes counted, %d kept", kept, want)
 		}
-		if len(folds.list) == 0 {
-			return
-		}
-		first := folds.list[0].chunk.First
-		if got, want := seqsOf(folds.from(first)), seqsOf(plain.from(first)); !slices.Equal(got, want) {
+		older := slices.IndexFunc(came, func(p past) bool { return p.chunk.First >= first })
+		if got, want := seqsOf(held), seqsOf(came[older:]); !slices.Equal(got, want) {
 			t.Fatalf("%v are held from %d on, want %v", got, first, want)
+		}
+		resets := make(map[int64]int64) // by the first seq behind them
+		for _, p := range came {
+			resets[p.chunk.First] = p.reset
+		}
+		for i, p := range held {
+			if p.reset != resets[p.chunk.First] || i == 0 && reset < p.reset {
+				t.Fatalf("from %d on, %d is the last number never used, want %d; before all %d", p.chunk.First, p.reset, resets[p.chunk.First], reset)
+			}
 		}
 	})
 }

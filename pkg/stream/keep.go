@@ -16,13 +16,17 @@ type historyLimits struct {
 	bytes int           // or sooner, all tapes' alike, so that no more are held
 }
 
+// openShare is which part of the time that ticks stay in memory some of them may stay longer:
+// those that are let go with what came after them.
+const openShare = 4
+
 // keep remembers trades that were taken. Caller holds mu.
 func (in *ingest) keep(t *tape, p past) {
 	if t.stream.Channel != market.ChannelTrade {
 		return
 	}
 	p.at = in.now
-	in.grown(t.history.add(p))
+	in.grown(t.history.add(p, in.horizon/openShare))
 }
 
 // recall remembers trades that were found in the store, as far as they are older than those
@@ -62,6 +66,9 @@ func (in *ingest) shrink() {
 
 func (in *ingest) trim() {
 	then := in.now - in.horizon
+	if in.horizon == 0 {
+		then++ // of this very moment, even
+	}
 	for _, t := range in.byID {
 		if t != nil && t.stream.Channel == market.ChannelTrade {
 			in.kept -= t.history.trim(then)
@@ -70,16 +77,10 @@ func (in *ingest) trim() {
 	in.metrics.kept.Store(int64(in.kept))
 }
 
-// age lets go of what is too old, once a second, and packs what is not. Caller holds mu.
+// age lets go of what is too old, once a second. Caller holds mu.
 func (in *ingest) age() {
 	if in.kept < in.limits.bytes/2 {
 		in.horizon = min(max(2*in.horizon, int64(time.Second)), int64(in.limits.age))
 	}
 	in.trim()
-	for _, t := range in.byID {
-		if t != nil && t.stream.Channel == market.ChannelTrade {
-			in.kept += t.history.fold()
-		}
-	}
-	in.metrics.kept.Store(int64(in.kept))
 }

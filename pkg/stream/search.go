@@ -102,10 +102,10 @@ func (t *tape) reaches(after int64) bool {
 
 // earliest is the first seq that the tape remembers, or the next one.
 func (t *tape) earliest() int64 {
-	if len(t.history.list) == 0 {
-		return t.last + 1
+	if p := t.history.first(); p != nil {
+		return p.chunk.First
 	}
-	return t.history.list[0].chunk.First
+	return t.last + 1
 }
 
 // missing is the first seq that the tape should look for, 0 if there is none.
@@ -190,8 +190,8 @@ func (in *ingest) searchOnce(ctx context.Context, t *tape) {
 	in.mu.Lock()
 	from, last := t.missing(), t.last
 	window := searchFirst
-	if n := len(t.history.list); n > 0 && from == last+1 {
-		window = time.Duration(in.now-t.history.list[n-1].at) + searchMargin
+	if p := t.history.newest(); p != nil && from == last+1 {
+		window = time.Duration(in.now-p.at) + searchMargin
 	}
 	in.mu.Unlock()
 	var f finding
