@@ -31,8 +31,14 @@ type Chunk struct {
 // first tick's. The chunk aliases body. The error is [ErrMalformed].
 func ParseChunk(s market.Stream, body []byte) (c *Chunk, reset int64, err error) {
 	c = &Chunk{Channel: s.Channel, Symbol: s.Symbol}
+	var first beginning
 	start := 0
 	for i := 0; i < len(body); {
+		if seq, next := first.again(body, i); next >= 0 && seq == c.Last+1 {
+			c.Last, c.last, i = seq, i-start, next
+			c.N++
+			continue
+		}
 		h, n, err := NextTick(body[i:])
 		if err != nil {
 			return nil, 0, fmt.Errorf("%v at byte %d: %w", s, i, err)
@@ -50,6 +56,7 @@ func ParseChunk(s market.Stream, body []byte) (c *Chunk, reset int64, err error)
 		default:
 			if c.N == 0 {
 				c.First = h.Seq
+				first = beginningOf(body[i:], &h)
 			}
 			c.Last, c.last = h.Seq, i-start
 			c.N++
