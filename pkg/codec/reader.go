@@ -172,8 +172,9 @@ func (r *reader) id() *int64 {
 }
 
 func (r *reader) strings() []string {
-	all := []string{}
-	for n := r.array(); n > 0 && r.err == nil; n-- {
+	n := r.array()
+	all := make([]string, 0, min(n, r.src.Len())) // each takes a byte at least
+	for ; n > 0 && r.err == nil; n-- {
 		all = append(all, r.str())
 	}
 	return all

@@ -62,7 +62,8 @@ func (e *RequestError) Error() string { return fmt.Sprintf("codec: request: %s",
 // last counts, and an optional one that is nil counts as left out. Whatever is wrong is
 // [CodeBadRequest]. Memory taken is proportional to data, whatever data declares.
 func DecodeRequest(e Encoding, data []byte) (Request, *RequestError) {
-	fields, err := requestFields(e, data)
+	var room [8]requestField // for all that a known request has
+	fields, err := fieldsOf(room[:0], e, data)
 	if err != nil {
 		return Request{}, &RequestError{Code: CodeBadRequest, Message: strings.TrimPrefix(err.Error(), "codec: ")}
 	}
@@ -75,8 +76,24 @@ func DecodeRequest(e Encoding, data []byte) (Request, *RequestError) {
 	return q, nil
 }
 
-// requestFields splits a request into the msgpack values of its fields.
-func requestFields(e Encoding, data []byte) (map[string][]byte, error) {
+// requestFields are the msgpack values of a request's fields, in the order sent. Looking
+// through them costs less than to make a map: few have more than five.
+type requestFields []requestField
+
+type requestField struct{ name, value []byte }
+
+// of returns the last value of the name, nil if there is none.
+func (f requestFields) of(name string) []byte {
+	for i := len(f) - 1; i >= 0; i-- {
+		if string(f[i].name) == name {
+			return f[i].value
+		}
+	}
+	return nil
+}
+
+// fieldsOf appends a request's fields to dst.
+func fieldsOf(dst requestFields, e Encoding, data []byte) (requestFields, error) {
 	message, err := canonical(e, data, wellFormed)
 	if err != nil {
 		return nil, err
@@ -85,21 +102,20 @@ func requestFields(e Encoding, data []byte) (map[string][]byte, error) {
 	if i < 0 {
 		return nil, fmt.Errorf("%w: want a map", ErrMalformed)
 	}
-	fields := make(map[string][]byte)
 	for ; n > 0; n-- {
 		key, value := strAt(message, i)
 		if value < 0 {
 			return nil, fmt.Errorf("%w: want a string", ErrMalformed)
 		}
 		i = walk(message, value, 2, wellFormed)
-		fields[string(key)] = message[value:i]
+		dst = append(dst, requestField{key, message[value:i]})
 	}
-	return fields, nil
+	return dst, nil
 }
 
 // requestDecoder reads fields and remembers the first problem.
 type requestDecoder struct {
-	fields  map[string][]byte
+	fields  requestFields
 	problem string
 }
 
@@ -138,8 +154,8 @@ func (d *requestDecoder) decode(q *Request) {
 
 // required reads a field; want says of what type.
 func (d *requestDecoder) required(name, want string, read func(*reader)) {
-	raw, ok := d.fields[name]
-	if !ok {
+	raw := d.fields.of(name)
+	if raw == nil {
 		d.wrong("%s: missing", name)
 		return
 	}
@@ -153,8 +169,7 @@ func (d *requestDecoder) required(name, want string, read func(*reader)) {
 
 // optional is required for a field that may be missing or nil.
 func (d *requestDecoder) optional(name, want string, read func(*reader)) {
-	raw, ok := d.fields[name]
-	if ok && raw[0] != msgpcode.Nil {
+	if raw := d.fields.of(name); raw != nil && raw[0] != msgpcode.Nil {
 		d.required(name, want, read)
 	}
 }

@@ -43,6 +43,7 @@ const (
 	wakeSlot = -1
 	// adoptPerTurn bounds a turn while thousands arrive at once.
 	adoptPerTurn = 256
+	adoptingKept = 4 * adoptPerTurn
 	eventsMax    = 256
 )
 
@@ -65,6 +66,7 @@ type Loop struct {
 	live      int // descriptors
 	written   int64
 	adopting  []Adopted
+	adopted   int      // of adopting
 	ending    []ending // Closed has yet to be called
 	lingers   []linger // by deadline, which is the same time after each began
 	now       int64
@@ -196,7 +198,7 @@ func (l *Loop) Run() error {
 		if !stopped {
 			wake = l.handler.Turn(l.now)
 		}
-		if stop && !stopped && len(l.adopting) == 0 {
+		if stop && !stopped && l.adopted == len(l.adopting) {
 			stopped, wake = true, 0
 			l.closeAll()
 		}
@@ -216,7 +218,7 @@ func (l *Loop) sleep(wake int64) ([]unix.EpollEvent, error) {
 	}
 	timeout := time.Duration(-1)
 	switch {
-	case len(l.adopting) > 0, !l.state.CompareAndSwap(awake, asleep):
+	case l.adopted < len(l.adopting), !l.state.CompareAndSwap(awake, asleep):
 		timeout = 0
 	case wake != 0:
 		// The clock again, or a long turn would make the next one late.
@@ -248,18 +250,23 @@ func (l *Loop) serve(ev *unix.EpollEvent) {
 // adopt opens what came through Adopt, some of it in the next turn when it is much.
 func (l *Loop) adopt() (stop bool) {
 	l.mu.Lock()
-	if len(l.adopting) == 0 {
-		l.adopting, l.inbox = l.inbox, nil
+	if l.adopted == len(l.adopting) {
+		// What the storm of before has grown is enough for the next one's.
+		spare := l.adopting[:0]
+		if cap(spare) > adoptingKept {
+			spare = nil
+		}
+		l.adopting, l.inbox, l.adopted = l.inbox, spare, 0
 	}
 	stop = l.stopping && len(l.inbox) == 0
 	l.mu.Unlock()
 
-	n := min(len(l.adopting), adoptPerTurn)
-	for i := range l.adopting[:n] {
-		l.open(&l.adopting[i])
-		l.adopting[i] = Adopted{}
+	for range min(len(l.adopting)-l.adopted, adoptPerTurn) {
+		a := &l.adopting[l.adopted]
+		l.adopted++
+		l.open(a)
+		*a = Adopted{}
 	}
-	l.adopting = l.adopting[n:]
 	return stop
 }
 
@@ -341,10 +348,10 @@ func (l *Loop) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stopping, l.ended = true, true
-	for _, a := range append(l.adopting, l.inbox...) {
+	for _, a := range append(l.adopting[l.adopted:], l.inbox...) {
 		_ = unix.Close(a.Fd)
 	}
-	l.adopting, l.inbox = nil, nil
+	l.adopting, l.inbox, l.adopted = nil, nil, 0
 	l.poller.close()
 }
 

@@ -23,12 +23,12 @@ func FuzzEarlyRequest(f *testing.F) {
 	} {
 		f.Add([]byte(earlyLine + seed))
 	}
-	d := newEarly(nil, nil)
+	d := newEarlyReader(f.Context())
 	f.Fuzz(func(t *testing.T, said []byte) {
 		if len(said) > 4<<10 {
 			return // no listener shows more
 		}
-		got, rest := d.request(said)
+		got, rest := d.read(said)
 		if got == nil {
 			return
 		}

@@ -43,7 +43,11 @@ type epollEngine struct {
 }
 
 func newEpollEngine(cfg *Config, shards []*shard) (*epollEngine, error) {
-	e := &epollEngine{log: cfg.Log, up: newUpgrader(cfg, gws.BuiltinEventHandler{}, gws.PermessageDeflate{Level: flate.HuffmanOnly, PoolSize: 1}), drivers: make(map[*shard]*driver, len(shards))}
+	nothing := func() gws.SessionStorage { return nil } // the handler is never called
+	e := &epollEngine{
+		log: cfg.Log, drivers: make(map[*shard]*driver, len(shards)),
+		up: newUpgrader(cfg, gws.BuiltinEventHandler{}, nothing, gws.PermessageDeflate{Level: flate.HuffmanOnly, PoolSize: 1}),
+	}
 	for _, sh := range shards {
 		d := &driver{sh: sh}
 		loop, err := eventloop.New(d, loopConfig)

@@ -35,7 +35,7 @@ type gwsEngine struct {
 func newGWSEngine(cfg *Config, shards []*shard) *gwsEngine {
 	e := &gwsEngine{log: cfg.Log, stop: make(chan struct{}), screens: make(map[*screen]struct{})}
 	// Without context takeover a connection keeps no dictionary.
-	e.up = newUpgrader(cfg, e, gws.PermessageDeflate{Level: flate.BestSpeed, PoolSize: 8})
+	e.up = newUpgrader(cfg, e, nil, gws.PermessageDeflate{Level: flate.BestSpeed, PoolSize: 8})
 	for _, sh := range shards {
 		wake := make(chan struct{}, 1)
 		sh.inbox.wake = func() {

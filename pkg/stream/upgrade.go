@@ -102,7 +102,8 @@ type upgraded struct {
 
 // newUpgrader takes what gws is to compress with, where it does more than answer requests:
 // it makes its compressors at once, some 600 KiB each at the level BestSpeed.
-func newUpgrader(cfg *Config, h gws.Event, with gws.PermessageDeflate) *upgrader {
+// storage makes what each connection keeps for its handler; nil is gws's own.
+func newUpgrader(cfg *Config, h gws.Event, storage func() gws.SessionStorage, with gws.PermessageDeflate) *upgrader {
 	answer := func(deflate bool, protocols ...string) *gws.Upgrader {
 		with.Enabled = deflate
 		return gws.NewUpgrader(h, &gws.ServerOption{
@@ -111,6 +112,7 @@ func newUpgrader(cfg *Config, h gws.Event, with gws.PermessageDeflate) *upgrader
 			CheckUtf8Enabled:   true,
 			Logger:             gwsLog{cfg.Log},
 			SubProtocols:       protocols,
+			NewSession:         storage,
 			PermessageDeflate:  with,
 		})
 	}
