@@ -161,8 +161,18 @@ func isOrigin(s string) bool {
 	return err == nil && u.Hostname() != "" && (u.Scheme == "http" || u.Scheme == "https") && *u == url.URL{Scheme: u.Scheme, Host: u.Host}
 }
 
+// readEvery is how long ticks gather in the socket from NATS. They leave once a batching window:
+// gathered there for as long, they leave as they are read, and no later than they would have. A
+// long window has its ticks read many times, or they would miss its end and wait for the next.
+func readEvery(batch time.Duration) time.Duration {
+	if batch > 5*time.Millisecond {
+		return time.Millisecond
+	}
+	return batch
+}
+
 func (o *opts) busConfig() bus.Config {
-	c := bus.Config{Servers: o.Nats, Listen: o.NatsListen, Replicas: o.Replicas, CAFile: o.NatsCA, CredentialsFile: o.NatsCreds, Name: "tickcast streamer " + o.name()}
+	c := bus.Config{Servers: o.Nats, Listen: o.NatsListen, Replicas: o.Replicas, CAFile: o.NatsCA, CredentialsFile: o.NatsCreds, Name: "tickcast streamer " + o.name(), ReadEvery: readEvery(o.BatchInterval)}
 	if o.Demo {
 		c.Servers = bus.Embedded
 	}

@@ -75,7 +75,7 @@ func BenchmarkTake(b *testing.B) {
 			bus.queue <- m
 		}
 		for len(bus.queue) > 0 {
-			r.take(<-bus.queue)
+			r.take()
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(taken), "ns/message")

@@ -49,6 +49,8 @@ type Bus struct {
 	srv   *embedded      // nil unless Config.Servers is Embedded
 	queue chan *nats.Msg // every subscription of ours -> Run
 
+	arrived chan struct{} // the queue holds what came with one read, or several
+
 	stop    context.CancelFunc // ends keep
 	closing context.Context    // done once Close was called
 	kept    chan struct{}      // closed when keep has ended
@@ -98,7 +100,7 @@ type Status struct {
 }
 
 // Connect starts looking for NATS and returns without waiting for it, but for a first attempt
-// that an unreachable host can draw out to 2 s per server: use Ready. It fails only
+// that an unreachable host can draw out to 2 s per address: use Ready. It fails only
 // for a bad Config and for an embedded server that cannot start, to which ctx is the limit.
 func Connect(ctx context.Context, cfg Config) (*Bus, error) {
 	if err := cfg.Validate(); err != nil {
@@ -106,16 +108,17 @@ func Connect(ctx context.Context, cfg Config) (*Bus, error) {
 	}
 	cfg = cfg.withDefaults()
 	b := &Bus{
-		cfg:    cfg,
-		log:    cfg.Log,
-		queue:  make(chan *nats.Msg, cfg.QueueMessages),
-		kept:   make(chan struct{}),
-		ended:  make(chan struct{}),
-		wake:   make(chan struct{}, 1),
-		lost:   make(chan string, 1),
-		ready:  make(chan struct{}),
-		subs:   map[string]*nats.Subscription{},
-		status: Status{Since: time.Now()},
+		cfg:     cfg,
+		log:     cfg.Log,
+		queue:   make(chan *nats.Msg, cfg.QueueMessages),
+		arrived: make(chan struct{}, 1),
+		kept:    make(chan struct{}),
+		ended:   make(chan struct{}),
+		wake:    make(chan struct{}, 1),
+		lost:    make(chan string, 1),
+		ready:   make(chan struct{}),
+		subs:    map[string]*nats.Subscription{},
+		status:  Status{Since: time.Now()},
 	}
 	b.closing, b.stop = context.WithCancel(context.Background())
 
@@ -126,7 +129,7 @@ func Connect(ctx context.Context, cfg Config) (*Bus, error) {
 			return nil, err
 		}
 		b.srv = srv
-		urls, options = "", append(options, nats.InProcessServer(srv))
+		urls, options = "", append(options, nats.InProcessServer(dialer{b}))
 	}
 	var err error
 	if b.nc, err = nats.Connect(urls, options...); err == nil {
@@ -146,6 +149,7 @@ func (b *Bus) options() []nats.Option {
 	options := []nats.Option{
 		nats.Name(b.cfg.Name),
 		nats.Timeout(dialTimeout),
+		nats.SetCustomDialer(dialer{b}),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
 		nats.IgnoreAuthErrorAbort(), // a password may be put right while we wait

@@ -143,7 +143,16 @@ func TestHistorySinceLeavesOutWhatIsOlder(t *testing.T) {
 }
 
 func TestMessagesComeInOneOrderOverAllSubscriptions(t *testing.T) {
-	b := connectReady(t, Config{Servers: Embedded})
+	for _, every := range []time.Duration{0, 5 * time.Millisecond} {
+		t.Run("read every "+every.String(), func(t *testing.T) {
+			server := connectReady(t, Config{Servers: Embedded, Listen: "127.0.0.1:0"})
+			messagesComeInOneOrder(t, server)
+			messagesComeInOneOrder(t, connectReady(t, Config{Servers: server.Status().URL, ReadEvery: every}))
+		})
+	}
+}
+
+func messagesComeInOneOrder(t *testing.T, b *Bus) {
 	streams := []market.Stream{trade("A"), quote("A"), trade("B"), quote("B"), bar("A"), bar("B")}
 	for _, s := range streams[:4] {
 		must(t, b.Subscribe(s))

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 )
@@ -42,6 +43,10 @@ type Config struct {
 	// QueueMessages is how many messages may wait for Run before new ones are dropped.
 	// 0 means 65,536.
 	QueueMessages int
+	// ReadEvery lets a busy connection gather what comes for so long between two reads, which
+	// costs less; what comes after a quiet time is read at once. 0 reads at once always. An
+	// embedded server's messages are not held up.
+	ReadEvery time.Duration
 	// Log gets one line per change of state. nil means none.
 	Log *zap.Logger
 }
@@ -94,6 +99,9 @@ func (c Config) Validate() error {
 	}
 	if c.QueueMessages < 0 || c.QueueMessages == 1 {
 		bad("QueueMessages is %d, must be at least 2", c.QueueMessages)
+	}
+	if c.ReadEvery < 0 || c.ReadEvery > time.Second {
+		bad("ReadEvery is %v, must be 0 to 1s", c.ReadEvery)
 	}
 	return errors.Join(errs...)
 }

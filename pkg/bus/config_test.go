@@ -17,8 +17,8 @@ func TestConfigIsCheckedAllAtOnce(t *testing.T) {
 		{"no server", Config{}, []string{"entry 1"}},
 		{"not a URL", Config{Servers: "nats://a,http://b,nats://"}, []string{"entry 2", "entry 3"}},
 		{"all of it", Config{
-			Servers: "nats://a", Listen: "0:0:0", Replicas: 6, HistoryBytes: -1, HistoryPerStream: -1, QueueMessages: -1,
-		}, []string{"embedded server only", "nats-listen:", "nats-replicas", "HistoryBytes", "HistoryPerStream", "QueueMessages"}},
+			Servers: "nats://a", Listen: "0:0:0", Replicas: 6, HistoryBytes: -1, HistoryPerStream: -1, QueueMessages: -1, ReadEvery: -1,
+		}, []string{"embedded server only", "nats-listen:", "nats-replicas", "HistoryBytes", "HistoryPerStream", "QueueMessages", "ReadEvery"}},
 		{"files that are not there", Config{Servers: "tls://a", CAFile: "nowhere.crt", CredentialsFile: "nowhere.creds"}, []string{"nats-ca", "nats-credentials"}},
 		{"credentials for itself", Config{Servers: Embedded, CredentialsFile: "config_test.go"}, []string{"servers elsewhere"}},
 		{"replicas of one server", Config{Servers: Embedded, Replicas: 3}, []string{"nats-replicas"}},

@@ -135,14 +135,15 @@ func (b *Bus) Run(ctx context.Context, h Handler) error {
 	defer func() { cancel(); <-readerDone }()
 
 	r.askDirectory()
+	b.readAgain() // what another Run has left
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-b.closing.Done():
 			return ErrClosed
-		case m := <-b.queue:
-			r.take(m)
+		case <-b.arrived:
+			r.take()
 		case directory := <-r.answer:
 			r.stored(directory)
 		case reason := <-b.lost:
@@ -168,11 +169,10 @@ type reader struct {
 	announced map[string]bool // live, since the oldest of those was asked for
 }
 
-// take delivers m and what waits behind it.
-func (r *reader) take(m *nats.Msg) {
+// take delivers a batch of what waits.
+func (r *reader) take() {
 	queue := r.bus.queue
-	r.add(m)
-	for range min(len(queue), cap(r.batch)-1) {
+	for range min(len(queue), cap(r.batch)) {
 		r.add(<-queue)
 	}
 	// nats.go drops only while the queue is full. Since the end of the last take at most one
@@ -181,6 +181,7 @@ func (r *reader) take(m *nats.Msg) {
 		r.crowded = true
 	}
 	r.deliver()
+	r.bus.readAgain() // there may be more than one batch
 	if r.crowded {
 		r.countDrops()
 	}

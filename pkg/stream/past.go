@@ -39,7 +39,7 @@ type history struct {
 }
 
 // openBytesMax is where an open chunk ends.
-const openBytesMax = 4 << 10
+const openBytesMax = gatherBytesMax
 
 // from returns what is held from seq on. The view stays as it is whatever is added later.
 func (h *history) from(seq int64) []past {
