@@ -18,13 +18,14 @@ type paced struct {
 	net.Conn
 	bus   *Bus
 	every time.Duration
+	alarm interface{ sleep(time.Duration) }
 	next  time.Time // not to be read before
 }
 
 func (p *paced) Read(buf []byte) (int, error) {
 	p.bus.readAgain()
-	if p.every > 0 && !p.next.IsZero() {
-		time.Sleep(time.Until(p.next))
+	if !p.next.IsZero() {
+		p.alarm.sleep(time.Until(p.next))
 	}
 	n, err := p.Conn.Read(buf)
 	p.next = time.Time{}
@@ -50,16 +51,36 @@ type dialer struct{ bus *Bus }
 // Dial implements nats.CustomDialer.
 func (d dialer) Dial(network, address string) (net.Conn, error) {
 	conn, err := (&net.Dialer{Timeout: dialTimeout}).Dial(network, address)
+	if err != nil || d.bus.cfg.ReadEvery == 0 {
+		return d.watched(conn, err)
+	}
+	a, err := newAlarm()
 	if err != nil {
+		_ = conn.Close()
 		return nil, err
 	}
-	return &paced{Conn: conn, bus: d.bus, every: d.bus.cfg.ReadEvery}, nil
+	return &paced{Conn: alarmed{conn, a}, bus: d.bus, every: d.bus.cfg.ReadEvery, alarm: a}, nil
+}
+
+// An alarmed closes its alarm with itself.
+type alarmed struct {
+	net.Conn
+	alarm *alarm
+}
+
+func (a alarmed) Close() error {
+	a.alarm.close()
+	return a.Conn.Close()
 }
 
 // InProcessConn implements nats.InProcessConnProvider. Such a connection is a pipe without a
 // buffer, on which the server waits while nobody reads: it is not paced.
 func (d dialer) InProcessConn() (net.Conn, error) {
-	conn, err := d.bus.srv.InProcessConn()
+	return d.watched(d.bus.srv.InProcessConn())
+}
+
+// watched is a connection without a pace.
+func (d dialer) watched(conn net.Conn, err error) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}

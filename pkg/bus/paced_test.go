@@ -40,6 +40,11 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// A sleeper sleeps by the clock of the test.
+type sleeper struct{}
+
+func (sleeper) sleep(d time.Duration) { time.Sleep(d) }
+
 func TestABusyConnectionIsReadOnceInAWhile(t *testing.T) {
 	const ms = time.Millisecond
 	for _, tt := range []struct {
@@ -56,7 +61,7 @@ func TestABusyConnectionIsReadOnceInAWhile(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				start := time.Now()
-				p := &paced{Conn: &source{start: start, came: tt.came}, bus: &Bus{}, every: tt.every}
+				p := &paced{Conn: &source{start: start, came: tt.came}, bus: &Bus{}, every: tt.every, alarm: sleeper{}}
 				var got []came
 				for buf := make([]byte, 10); ; {
 					n, err := p.Read(buf)
