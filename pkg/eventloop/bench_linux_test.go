@@ -169,7 +169,7 @@ func BenchmarkRead(b *testing.B) {
 		}
 		start := cpuTime()
 		for left := len(conns); left > 0; {
-			events, err := l.poller.wait(0)
+			events, err := l.poller.now()
 			if err != nil {
 				b.Fatal(err)
 			}

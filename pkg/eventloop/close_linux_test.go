@@ -383,7 +383,7 @@ func TestEpollFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.open(&a)
-	if err := unix.Dup3(l.poller.event, l.poller.epoll, unix.O_CLOEXEC); err != nil {
+	if err := unix.Dup3(l.poller.timer, l.poller.epoll, unix.O_CLOEXEC); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Run(); !errors.Is(err, unix.EINVAL) {

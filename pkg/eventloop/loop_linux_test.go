@@ -367,9 +367,9 @@ func TestNoGarbage(t *testing.T) {
 		if _, err := client.Write(request); err != nil {
 			t.Fatal(err)
 		}
-		events, err := l.poller.wait(patience)
+		events, err := l.poller.wait(Now() + int64(patience))
 		for err == nil && len(events) == 0 { // a signal
-			events, err = l.poller.wait(patience)
+			events, err = l.poller.wait(Now() + int64(patience))
 		}
 		if err != nil || len(events) != 1 {
 			t.Fatalf("%d events, %v", len(events), err)

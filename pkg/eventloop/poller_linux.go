@@ -1,9 +1,10 @@
 package eventloop
 
 import (
-	"encoding/binary"
+	"errors"
 	"fmt"
-	"runtime"
+	"os"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -16,41 +17,62 @@ const (
 	interestWrite uint32 = unix.EPOLLOUT
 )
 
-// A poller is an epoll instance and the eventfd that interrupts it.
+// A poller is an epoll instance, and a timer that it watches: Go's own timers are in whole ms
+// while nothing else happens, and batching windows are fractions of one.
+//
+// Go's poller watches the instance in turn, so that who waits is a goroutine that is parked and
+// not a thread in epoll_wait. There it would keep its processor until sysmon took it away, 20 µs
+// to 10 ms later, and would have to find another one before it could go on.
 type poller struct {
-	epoll, event int
-	coarse       bool // no epoll_pwait2, which is of Linux 5.11: times are in whole ms
+	epoll, timer int
 	events       [eventsMax]unix.EpollEvent
+
+	file   *os.File // the instance
+	raw    syscall.RawConn
+	look   func(uintptr) bool // for raw.Read
+	n      int                // what look found
+	failed error
+	armed  int64 // when the timer goes off; 0 = it has
 }
 
 func (p *poller) open() (err error) {
 	if p.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return fmt.Errorf("eventloop: epoll_create1: %w", err)
 	}
-	if p.event, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+	if p.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK); err != nil {
 		_ = unix.Close(p.epoll)
-		return fmt.Errorf("eventloop: eventfd: %w", err)
+		return fmt.Errorf("eventloop: timerfd_create: %w", err)
 	}
-	// Edge-triggered: every write is a new edge, so that nobody has to read it.
-	if err = p.add(p.event, unix.EPOLLIN|unix.EPOLLET, wakeSlot, 0); err != nil {
+	_ = unix.SetNonblock(p.epoll, true) // says os.NewFile that it can be watched
+	p.file = os.NewFile(uintptr(p.epoll), "epoll")
+	p.look = func(uintptr) bool {
+		p.n, p.failed = epollNow(p.epoll, p.events[:])
+		return p.n > 0 || p.failed != nil
+	}
+	// Edge-triggered: every setting is a new edge, so that nobody has to read it.
+	err = p.add(p.timer, unix.EPOLLIN|unix.EPOLLET, timerSlot, 0)
+	if err == nil {
+		err = p.file.SetReadDeadline(time.Time{}) // fails where Go's poller does not watch it
+	}
+	if err == nil {
+		p.raw, err = p.file.SyscallConn()
+	}
+	if err != nil {
 		p.close()
-		return err
 	}
-	_, err = p.wait(0)
-	p.coarse = err != nil // ENOSYS, or what a sandbox makes of it
-	return nil
+	return err
 }
 
 func (p *poller) close() {
-	_ = unix.Close(p.event)
-	_ = unix.Close(p.epoll)
+	_ = unix.Close(p.timer)
+	_ = p.file.Close()
 }
 
-func (p *poller) wake() {
-	var one [8]byte // the counter is never read: what is added must be small
-	binary.NativeEndian.PutUint64(one[:], 1)
-	_, _ = unix.Write(p.event, one[:])
-}
+// longAgo is when the deadline of a wait was that is to end at once.
+var longAgo = time.Unix(1, 0)
+
+// wake ends a wait, or the next one. Any goroutine may call it, at any time.
+func (p *poller) wake() { _ = p.file.SetReadDeadline(longAgo) }
 
 func (p *poller) add(fd int, events uint32, slot, gen int32) error {
 	return p.control(unix.EPOLL_CTL_ADD, fd, events, slot, gen)
@@ -62,52 +84,42 @@ func (p *poller) modify(fd int, events uint32, slot, gen int32) error {
 
 func (p *poller) control(op, fd int, events uint32, slot, gen int32) error {
 	ev := unix.EpollEvent{Events: events, Fd: slot, Pad: gen}
-	if err := unix.EpollCtl(p.epoll, op, fd, &ev); err != nil {
-		return fmt.Errorf("eventloop: epoll_ctl: %w", err)
+	if _, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(p.epoll), uintptr(op), uintptr(fd), uintptr(unsafe.Pointer(&ev)), 0, 0); errno != 0 {
+		return fmt.Errorf("eventloop: epoll_ctl: %w", errno)
 	}
 	return nil
 }
 
-// wait returns what is ready, valid until the next call; nothing after timeout or when a
-// signal came. A negative timeout is for ever.
-func (p *poller) wait(timeout time.Duration) ([]unix.EpollEvent, error) {
-	var n int
-	var err error
-	if p.coarse {
-		ms := -1
-		if timeout >= 0 {
-			ms = int((timeout + time.Millisecond - 1) / time.Millisecond)
-		}
-		n, err = unix.EpollWait(p.epoll, p.events[:], ms)
-	} else {
-		n, err = p.wait2(timeout)
-	}
-	switch err {
-	case nil:
-		return p.events[:n], nil
-	case unix.EINTR:
-		return nil, nil
-	}
-	return nil, err
+// now returns what is ready, valid until the next call.
+func (p *poller) now() ([]unix.EpollEvent, error) {
+	n, err := epollNow(p.epoll, p.events[:])
+	return p.events[:n], err
 }
 
-// wait2 is epoll_pwait2, which x/sys does not wrap: batching windows are fractions of the
-// milliseconds that epoll_wait counts in.
-func (p *poller) wait2(timeout time.Duration) (int, error) {
-	var ts *unix.Timespec
-	if timeout >= 0 {
-		t := unix.NsecToTimespec(int64(timeout))
-		ts = &t
+// wait is now, but not before something is ready, wake was called, or the time is until: 0 is
+// never. It may return nothing before that too.
+func (p *poller) wait(until int64) ([]unix.EpollEvent, error) {
+	if until != 0 && until != p.armed {
+		if err := p.arm(until); err != nil {
+			return nil, err
+		}
 	}
-	call := unix.Syscall6
-	if timeout == 0 {
-		call = unix.RawSyscall6
+	switch err := p.raw.Read(p.look); {
+	case err == nil:
+		return p.events[:p.n], p.failed
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, fmt.Errorf("eventloop: wait: %w", err)
 	}
-	n, _, errno := call(unix.SYS_EPOLL_PWAIT2, uintptr(p.epoll),
-		uintptr(unsafe.Pointer(&p.events[0])), eventsMax, uintptr(unsafe.Pointer(ts)), 0, 0)
-	runtime.KeepAlive(ts)
-	if errno != 0 {
-		return 0, errno
+	_ = p.file.SetReadDeadline(time.Time{})
+	return p.now()
+}
+
+// arm sets the timer. Where the next wait has no end it still goes off, which does no harm.
+func (p *poller) arm(until int64) error {
+	left := unix.NsecToTimespec(max(1, until-Now())) // 0 would stop it
+	if err := unix.TimerfdSettime(p.timer, 0, &unix.ItimerSpec{Value: left}, nil); err != nil {
+		return fmt.Errorf("eventloop: timerfd_settime: %w", err)
 	}
-	return int(n), nil
+	p.armed = until
+	return nil
 }

@@ -37,6 +37,15 @@ func read(fd int32, p []byte) (int, error) {
 	return int(n), nil
 }
 
+// epollNow returns how many events there are, and does not wait for any.
+func epollNow(epoll int, events []unix.EpollEvent) (int, error) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}
+
 // accept4 is for a listener that is non-blocking. (That of x/sys asks each socket whether it
 // is one of MPTCP.)
 func accept4(ln int) (fd int, from netip.AddrPort, err error) {

@@ -201,7 +201,7 @@ func TestIdleTLSIsSmall(t *testing.T) {
 			peers = append(peers, openSecured(t, l, version))
 		}
 		for served := 0; served < conns; {
-			events, err := l.poller.wait(patience)
+			events, err := l.poller.wait(Now() + int64(patience))
 			if err != nil {
 				t.Fatal(err)
 			}
