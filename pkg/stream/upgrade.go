@@ -44,15 +44,24 @@ func checkUpgrade(r *http.Request) *refusal {
 	if len(keys) != 1 {
 		return &refusal{status: http.StatusBadRequest, reason: "one Sec-WebSocket-Key is required"}
 	}
-	if k, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSpace(keys[0])); err != nil || len(k) != 16 {
+	if k, err := strictBase64.DecodeString(strings.TrimSpace(keys[0])); err != nil || len(k) != 16 {
 		return &refusal{status: http.StatusBadRequest, reason: "Sec-WebSocket-Key is not 16 bytes of base64"}
 	}
 	return nil
 }
 
+var strictBase64 = base64.StdEncoding.Strict() // which makes a copy
+
 // hasToken looks for a token in a comma-separated header of any number of lines.
 func hasToken(h http.Header, name, token string) bool {
-	return slices.ContainsFunc(tokens(h, name), func(t string) bool { return strings.EqualFold(t, token) })
+	for _, line := range h.Values(name) {
+		for t := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(t), token) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func tokens(h http.Header, name string) []string {
