@@ -100,6 +100,11 @@ func TestDashboard(t *testing.T) {
 			tab.click(t, `#scope [value="all"]`)
 			tab.waitForText(t, "#total", is(fmt.Sprint(demoSymbols)))
 		}},
+		{"begins a chart before it was opened itself", func(t *testing.T) {
+			symbols := tab.symbols(t)
+			beginsBefore(t, tab, node.addr, symbols[1], symbols[3])
+		}},
+		{"says where the time goes", func(t *testing.T) { tellsHops(t, tab) }},
 		{"draws candles of live trades", func(t *testing.T) {
 			eventually(t, "a picture on the canvas", func() bool {
 				return eval[int](t, tab, `document.querySelectorAll("#chart canvas").length`) > 0

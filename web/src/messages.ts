@@ -1,7 +1,7 @@
 // What the page and its engine, a worker, say to each other. The page asks for a frame, and the engine
 // answers with what is to be seen: nothing else of what arrives ever reaches the page.
 
-import type { DeliveryOptions, State } from "tickcast";
+import type { DeliveryOptions, Hops, State } from "tickcast";
 
 export type SortKey = "symbol" | "last" | "change" | "bid" | "ask" | "volume" | "age";
 
@@ -101,6 +101,10 @@ export interface Latency {
 export interface Quality {
   /** From the event's own time to this page's reading it, less the network: venue, feed, NATS, node, and waiting. */
   upstream: Latency | undefined;
+  /** The parts of that way up to the node's sockets, as the node tells; undefined where it does not. */
+  hops: Hops | undefined;
+  /** What of `upstream` is in none of them, in the middle: waiting for this client, until it is read. */
+  reading: number | undefined;
   /** How long events waited in the node for this client, as it last told. */
   queueMs: number | undefined;
   /** Half of the way there and back. */

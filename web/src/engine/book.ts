@@ -27,6 +27,10 @@ export class Row {
   quotedAt: number | undefined;
   /** The last trade's number, or that of a gap behind it. */
   seq: number | undefined;
+  /** The number of the first trade in `candles`, as they were begun here. */
+  begun: number | undefined;
+  /** Trades from before that have been asked for. */
+  whole = false;
   /** Numbers of trades that a gap stood for: as many trades at most. */
   missed = 0;
   /** The code of a symbol that the node refuses. */
@@ -102,6 +106,7 @@ export class Book {
 
   private trade(row: Row, { seq, price, size, time }: Trade): void {
     row.seq = seq;
+    row.begun ??= seq;
     this.priced(row, price);
     row.high = Math.max(row.high ?? price, price);
     row.low = Math.min(row.low ?? price, price);
@@ -110,6 +115,7 @@ export class Book {
 
   private aggregate(row: Row, a: Aggregate): void {
     row.seq = a.to;
+    row.begun ??= a.from;
     row.first ??= a.open;
     this.priced(row, a.close);
     row.high = Math.max(row.high ?? a.high, a.high);

@@ -1,4 +1,4 @@
-import type { Bar } from "tickcast";
+import type { Bar, Trade } from "tickcast";
 import type { Candle } from "../messages";
 
 // Five minutes of the busiest symbol; of a quiet one as many seconds as had a trade.
@@ -22,6 +22,20 @@ export class Candles {
     } else {
       join(last, { time: second, open, high, low, close, volume });
     }
+  }
+
+  /** Adds trades from before the first one that was added, oldest first. */
+  before(trades: readonly Trade[]): void {
+    const past = new Candles();
+    for (const { time, price, size } of trades)
+      past.add(Number(time) / 1e9, price, price, price, price, size);
+    const first = this.seconds[0];
+    for (let seam; first && (seam = past.seconds.at(-1)) && seam.time >= first.time; past.seconds.pop()) {
+      join(seam, first);
+      Object.assign(first, seam, { time: first.time });
+    }
+    this.seconds = [...past.seconds, ...this.seconds].slice(-secondsMax * 2);
+    this.version++;
   }
 
   /** A bar knows all trades of its minute, also those from before the page was opened. */

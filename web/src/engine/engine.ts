@@ -3,7 +3,6 @@
 import {
   Code,
   connect,
-  expiryOf,
   type Client,
   type DeliveryOptions,
   type MarketEvent,
@@ -15,7 +14,6 @@ import { formatCount, formatMissed } from "../format";
 import {
   portable,
   type BoardView,
-  type Detail,
   type Frame,
   type Notice,
   type Quality,
@@ -23,15 +21,16 @@ import {
   type ToEngine,
 } from "../messages";
 import { Board } from "./board";
-import { Book, type Row } from "./book";
+import { Book } from "./book";
+import { Chosen } from "./chosen";
 import { Meter } from "./meter";
-import { Sales } from "./sales";
+import { symbolNames } from "./names";
+import { Pass } from "./pass";
+import { Past } from "./past";
 
 const statsEveryMs = 1_000;
 const pingEveryMs = 2_000;
 const measureEveryMs = 500;
-// A candle is looked at, not read: drawing it more often would cost the prices their frames.
-const candlesEveryMs = 100;
 const freshMs = 10_000;
 // Ages move on where nothing else does.
 const quietFrameMs = 500;
@@ -54,20 +53,11 @@ export class Engine {
   private readonly book = new Book();
   private readonly board: Board;
   private readonly meter = new Meter();
-  private readonly sales = new Sales();
+  private readonly chosen: Chosen;
   private client: Client | undefined;
   private ticks: Subscription<"trade" | "quote"> | undefined;
-  private bars: Subscription<"bar"> | undefined;
-  private token: string | undefined;
-  private shown: string | undefined; // to the node, last
-  private tokenBefore: string | undefined; // in force until the node takes the one given last
-  private renewal: Status["renewal"];
-  private renewed: ((token: string) => void) | undefined; // what the client waits for
+  private readonly pass = new Pass(() => this.show());
   private unknown: ReturnType<typeof setTimeout> | undefined;
-
-  private selected = "";
-  private seconds = 1;
-  private candlesSent: { version: number; last: number; at: number } | undefined;
 
   private waiting = false; // a frame was asked for, and had nothing new to show
   private changed = true;
@@ -93,6 +83,8 @@ export class Engine {
     private delivery: DeliveryOptions,
   ) {
     this.board = new Board(this.book, starred);
+    const past = new Past(url, () => this.pass.token);
+    this.chosen = new Chosen(this.book, this.board, past, () => this.show());
     this.open();
     setInterval(() => void this.ping(), pingEveryMs);
     setInterval(() => this.tick(), quietFrameMs);
@@ -105,10 +97,10 @@ export class Engine {
         this.flush();
         return;
       case "view":
-        this.show(message.view);
+        this.look(message.view);
         break;
       case "select":
-        this.select(message.symbol, message.seconds);
+        this.chosen.select(message.symbol, message.seconds, this.client);
         break;
       case "star":
         this.star(message.symbol, message.on);
@@ -136,14 +128,13 @@ export class Engine {
         if (this.client?.state.kind === "waiting") this.client.reconnect();
         break;
     }
-    this.changed = true;
-    this.flush();
+    this.show();
   }
 
   private open(): void {
     const client = connect(this.url, {
       statsEveryMs,
-      ...(this.token !== undefined && { token: () => this.askToken() }),
+      ...(this.pass.token !== undefined && { token: () => this.pass.ask(this.live) }),
     });
     this.client = client;
     client.on("state", (state) => this.stateChanged(state));
@@ -156,39 +147,22 @@ export class Engine {
     });
     this.ticks = undefined;
     this.subscribe(this.book.seqs());
-    this.askBars();
-  }
-
-  /** Answers the client: the reader's token, or one that is to take its place while it is in force. */
-  private askToken(): string | Promise<string> {
-    const { token = "" } = this;
-    if (!this.live || token !== this.shown) return (this.shown = token);
-    this.renewal = { endsAt: expiryOf(token) ?? Date.now(), fault: this.renewal?.fault ?? "" };
-    this.changed = true;
-    this.flush();
-    return new Promise((resolve) => (this.renewed = resolve));
+    this.chosen.askBars(this.client);
   }
 
   private signIn(token: string): void {
-    this.tokenBefore = this.token;
-    this.token = token;
-    this.renewal = undefined;
+    const awaited = this.pass.give(token, this.live);
     if (!this.live) {
       this.client?.close();
       this.open();
-    } else if (this.renewed) {
-      this.renewed((this.shown = token));
-      this.renewed = undefined;
-    } else {
+    } else if (!awaited) {
       this.client?.renewToken();
     }
   }
 
   private refused({ message, code }: TickcastError): void {
     this.notice(`Refused: ${message}`, "bad");
-    if (code !== Code.unauthenticated || !this.live || this.tokenBefore === undefined) return;
-    this.token = this.shown = this.tokenBefore;
-    this.renewal = { endsAt: expiryOf(this.token) ?? Date.now(), fault: message };
+    if (code === Code.unauthenticated && this.live) this.pass.refused(message);
   }
 
   private subscribe(trade: Record<string, number> = {}): void {
@@ -197,20 +171,6 @@ export class Engine {
     this.ticks = this.client?.subscribe(
       { channels: ["trade", "quote"], symbols, after: { trade }, ...this.delivery },
       (event) => this.heard(event),
-    );
-  }
-
-  private askBars(): void {
-    const symbol = this.selected;
-    this.bars?.close();
-    this.bars = undefined;
-    if (symbol === "" || this.client?.state.kind === "closed") return;
-    this.bars = this.client?.subscribe(
-      { channels: ["bar"], symbols: [symbol] },
-      {
-        bar: (bar) => this.book.row(symbol).candles.bar(bar),
-        snapshot: ({ last }) => last && this.book.row(symbol).candles.bar(last),
-      },
     );
   }
 
@@ -223,7 +183,7 @@ export class Engine {
     );
     this.ticks?.remove(names);
     this.ticks?.add(names);
-    if (names.includes(this.selected)) this.askBars();
+    if (names.includes(this.chosen.symbol)) this.chosen.askBars(this.client);
   }
 
   private heard(event: MarketEvent): void {
@@ -238,7 +198,7 @@ export class Engine {
     else if (event.code === Code.noUpstream) this.noFeed = true;
     else if (event.code === Code.unknownSymbol)
       this.unknown ??= setTimeout(() => this.askUnknown(), unknownAgainMs);
-    if (event.symbol === this.selected) this.sales.add(event, wall(now));
+    if (event.symbol === this.chosen.symbol) this.chosen.heard(event, wall(now));
     if (event.kind !== "trade" && event.kind !== "quote") return;
     this.pricedAt = now;
     this.newest = now;
@@ -254,7 +214,7 @@ export class Engine {
     if (state.kind !== "live") {
       if (this.live) this.lostAt = now;
       this.live = false;
-      this.renewal = this.renewed = undefined;
+      this.pass.ended();
       this.meter.ended();
       if (state.kind !== "waiting") return this.flush();
       this.notice(`Connection lost: ${state.why}`, "bad");
@@ -286,15 +246,6 @@ export class Engine {
     this.changed = true;
   }
 
-  private select(symbol: string, seconds: number): void {
-    this.candlesSent = undefined;
-    this.seconds = seconds;
-    if (symbol === this.selected) return;
-    this.selected = symbol;
-    this.sales.clear();
-    this.askBars();
-  }
-
   private star(symbol: string, on: boolean): void {
     if (on) this.board.starred.add(symbol);
     else this.board.starred.delete(symbol);
@@ -304,10 +255,15 @@ export class Engine {
     else this.ticks?.remove([symbol]);
   }
 
-  private show(view: BoardView): void {
+  private look(view: BoardView): void {
     const { scope } = this.view;
     this.view = view;
     if (view.scope !== scope) this.subscribe();
+  }
+
+  private show(): void {
+    this.changed = true;
+    this.flush();
   }
 
   private flush(): void {
@@ -319,7 +275,7 @@ export class Engine {
       say: "frame",
       query: this.view.query,
       ...this.board.window(this.view, now),
-      detail: this.detail(now),
+      detail: this.chosen.detail(now),
       status: this.status(now),
       quality: now - this.measuredAt >= measureEveryMs ? this.measure(now) : undefined,
       notices: this.notices.splice(0),
@@ -330,35 +286,13 @@ export class Engine {
     this.newest = 0;
   }
 
-  private detail(now: number): Detail | undefined {
-    const row = this.book.rows.get(this.selected);
-    if (!row) return undefined;
-    return {
-      row: this.board.view(row, now),
-      bidSize: row.bidSize,
-      askSize: row.askSize,
-      high: row.high,
-      low: row.low,
-      sales: this.sales.newest(),
-      candles: this.candles(row, now),
-    };
-  }
-
-  private candles({ candles }: Row, now: number): Detail["candles"] {
-    const sent = this.candlesSent;
-    if (sent && (sent.version === candles.version || now - sent.at < candlesEveryMs)) return undefined;
-    const list = candles.fold(this.seconds, sent?.last);
-    this.candlesSent = { version: candles.version, last: list.at(-1)?.time ?? 0, at: now };
-    return { all: sent === undefined, list };
-  }
-
   private status(now: number): Status {
     return {
       state: portable(this.client!.state),
       noFeed: this.noFeed,
       silentSeconds: this.pricedAt === undefined ? undefined : Math.floor((now - this.pricedAt) / 1000),
       slow: this.slow,
-      renewal: this.renewal,
+      renewal: this.pass.renewal,
     };
   }
 
@@ -389,17 +323,10 @@ export class Engine {
     }
   }
 
-  /** Asks which symbols there are, for the search; a node that has just started learns them bit by bit. */
+  /** A node that has just started learns of symbols bit by bit. */
   private async list(): Promise<void> {
-    const { client, token } = this;
-    const headers: HeadersInit = token === undefined ? {} : { Authorization: `Bearer ${token}` };
-    let known: string[] = [];
-    try {
-      const response = await fetch("/v1/symbols", { headers, signal: AbortSignal.timeout(listAgainMs) });
-      if (response.ok) known = ((await response.json()) as { symbol: string }[]).map(({ symbol }) => symbol);
-    } catch {
-      // As if it had named none; the connection tells what is wrong.
-    }
+    const { client } = this;
+    const known = await symbolNames(this.pass.token);
     if (this.client !== client || client?.state.kind !== "live") return;
     const grew = known.length > this.board.known.length;
     if (known.length > 0) this.board.known = known;

@@ -17,6 +17,8 @@ describe("samples", () => {
   });
 });
 
+const counts = { conflated: 0, dropped: 0, aggregated: 0, sent: 0 };
+
 describe("the meter", () => {
   it("measures rates over two seconds", () => {
     const meter = new Meter();
@@ -53,6 +55,20 @@ describe("the meter", () => {
     expect(meter.read(0).network).toBeUndefined();
   });
 
+  it("says what of an event's way the node does not tell", () => {
+    const meter = new Meter();
+    const hop = (median: number) => ({ median, p99: 10 * median });
+    const stat = { kind: "stat", pendingBytes: 0, queueAgeMs: 0, slow: false, ...counts } as const;
+    meter.pong(20, 1_010, 20); // the node's clock is 1,000 ms ahead, the way 10 ms
+    meter.event(1_000, 50); // sent at 1,040
+    expect(meter.read(0)).toMatchObject({ upstream: { median: 40 }, hops: undefined, reading: undefined });
+    const hops = { venue: hop(-2), feed: hop(12), nats: undefined, node: hop(5) };
+    meter.told({ ...stat, hops });
+    expect(meter.read(0)).toMatchObject({ hops, reading: 25 });
+    meter.told({ ...stat, hops: { ...hops, nats: hop(100) } }); // of other events, or a slower minute
+    expect(meter.read(0)).toMatchObject({ reading: 0 });
+  });
+
   it("sums up what the node tells", () => {
     const meter = new Meter();
     const stat = {
@@ -64,6 +80,7 @@ describe("the meter", () => {
       dropped: 2,
       aggregated: 3,
       sent: 4,
+      hops: { venue: undefined, feed: undefined, nats: undefined, node: undefined },
     } as const;
     meter.told(stat);
     meter.told(stat);

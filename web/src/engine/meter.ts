@@ -63,7 +63,7 @@ export class Meter {
     const seconds = Math.max(0.001, (at - since.at) / 1000);
     const best = this.best();
     return {
-      upstream: this.upstream.read(),
+      ...this.way(),
       queueMs: this.stat?.queueAgeMs,
       network: best && best.roundTrip / 2,
       eventsPerSecond: (this.now.events - since.events) / seconds,
@@ -73,6 +73,17 @@ export class Meter {
       pendingBytes: this.stat?.pendingBytes ?? 0,
       ...this.total,
     };
+  }
+
+  private way(): Pick<Quality, "upstream" | "hops" | "reading"> {
+    const upstream = this.upstream.read();
+    const told = this.stat?.hops;
+    const known = told
+      ? [told.venue, told.feed, told.nats, told.node].filter((hop) => hop !== undefined)
+      : [];
+    if (known.length === 0) return { upstream, hops: undefined, reading: undefined };
+    const sum = known.reduce((ms, { median }) => ms + median, 0);
+    return { upstream, hops: told, reading: upstream && Math.max(0, upstream.median - sum) };
   }
 
   // The quickest of the last pings waited least on the way, and so tells most of the way and the clocks.

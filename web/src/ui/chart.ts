@@ -7,6 +7,7 @@ import {
   type UTCTimestamp,
 } from "lightweight-charts";
 import type { Candle, Detail } from "../messages";
+import { setAttribute, setData } from "./dom";
 
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const short = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
@@ -61,6 +62,10 @@ export class Chart {
     if (all) {
       this.list = list;
       this.reset();
+      const from = list[0]?.time ?? 0;
+      setAttribute(this.box, "aria-label", `Candles of ${row.symbol} from ${clock.format(from * 1000)} on`);
+      setData(this.box, "from", String(from));
+      setData(this.box, "symbol", row.symbol);
       return;
     }
     for (const candle of list) {
