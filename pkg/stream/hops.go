@@ -79,7 +79,7 @@ func (h *hops) sum(now int64) {
 		h.mu.Unlock()
 		if n := len(took); n > 0 {
 			slices.Sort(took)
-			*to = &codec.Hop{Median: time.Duration(took[(n-1)/2]), P99: time.Duration(took[(n-1)*99/100])}
+			*to = &codec.Hop{Median: time.Duration(took[(n-1)/2]), P99: time.Duration(took[(n*99+99)/100-1])}
 		}
 	}
 	if all == (codec.Hops{}) {

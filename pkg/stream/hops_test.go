@@ -33,7 +33,7 @@ func TestHopsAreThoseOfTheLastMinute(t *testing.T) {
 				}
 			}
 			slices.Sort(took)
-			want := codec.Hop{Median: time.Duration(took[(len(took)-1)/2]), P99: time.Duration(took[(len(took)-1)*99/100])}
+			want := codec.Hop{Median: time.Duration(took[(len(took)-1)/2]), P99: time.Duration(took[len(took)-1-len(took)/100])}
 			h.sum(now)
 			if got := h.told.Load(); got.Feed == nil || *got.Feed != want || got.Venue != nil {
 				t.Fatalf("got %+v, want %+v of the feed", got, want)
