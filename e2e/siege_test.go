@@ -2,19 +2,15 @@ package e2e_test
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/tickcast/tickcast/internal/certtest"
 	"github.com/tickcast/tickcast/pkg/codec"
 	"github.com/tickcast/tickcast/pkg/market"
 )
@@ -24,13 +20,8 @@ import (
 func TestANodeStopsUnderSiege(t *testing.T) {
 	for _, engine := range []string{"epoll", "goroutine"} {
 		t.Run(engine, func(t *testing.T) {
-			dir := t.TempDir()
-			certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-			cert, key := certtest.PEM(t, "node", time.Now().Add(time.Hour))
-			if err := errors.Join(os.WriteFile(certFile, cert, 0o600), os.WriteFile(keyFile, key, 0o600)); err != nil {
-				t.Fatal(err)
-			}
-			node := serveStreamer(t, "--demo", "--engine", engine, "--tls-cert", certFile, "--tls-key", keyFile, "--drain", "1s", "--slow-timeout", "1m")
+			cert := newCertificate(t, "node", time.Now().Add(time.Hour))
+			node := serveStreamer(t, append(cert.options(), "--demo", "--engine", engine, "--drain", "1s", "--slow-timeout", "1m")...)
 			node.secure = true
 			var listeners []*subscriber
 			everything := codec.Request{Op: codec.OpSubscribe, Channels: market.AllChannels(), Symbols: []string{market.Wildcard}}

@@ -2,13 +2,9 @@ package e2e_test
 
 import (
 	"crypto/tls"
-	"errors"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/tickcast/tickcast/internal/certtest"
 	"github.com/tickcast/tickcast/pkg/codec"
 	"github.com/tickcast/tickcast/pkg/market"
 )
@@ -16,18 +12,9 @@ import (
 func TestTLSFromFilesThatAreRenewed(t *testing.T) {
 	for _, engine := range []string{"epoll", "goroutine"} {
 		t.Run(engine, func(t *testing.T) {
-			dir := t.TempDir()
-			certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-			renew := func(name string, notAfter time.Time) {
-				t.Helper()
-				cert, key := certtest.PEM(t, name, notAfter)
-				if err := errors.Join(os.WriteFile(certFile, cert, 0o600), os.WriteFile(keyFile, key, 0o600)); err != nil {
-					t.Fatal(err)
-				}
-			}
 			expiry := time.Now().Add(time.Hour).Truncate(time.Second)
-			renew("first", expiry)
-			node := serveStreamer(t, "--demo", "--engine", engine, "--tls-cert", certFile, "--tls-key", keyFile)
+			cert := newCertificate(t, "first", expiry)
+			node := serveStreamer(t, append(cert.options(), "--demo", "--engine", engine)...)
 			node.secure = true
 			if status, _ := get(t, node.addr, "/"); status != 400 {
 				t.Errorf("plain HTTP gets %d, want 400", status)
@@ -42,7 +29,7 @@ func TestTLSFromFilesThatAreRenewed(t *testing.T) {
 			})
 			s.flows(100)
 
-			renew("second", expiry.Add(time.Hour))
+			cert.renew(t, "second", expiry.Add(time.Hour))
 			await(t, "the new certificate", func() bool {
 				c, err := tls.Dial("tcp", node.addr, &tls.Config{InsecureSkipVerify: true})
 				if err != nil {
