@@ -85,6 +85,12 @@ CHURN ?= 50000
 churn: ## have CHURN connections come and go on each engine, plain and TLS, and look for what they left
 	TICKCAST_CHURN=$(CHURN) $(GO) test -count 1 -timeout 60m -run TestWavesLeaveNothing ./pkg/stream
 
+ATTACK ?= 150x3
+
+.PHONY: attack
+attack: ## have ATTACK strangers of each kind (times waves) at a node on each engine, plain and TLS; tells how late others' ticks are
+	ATTACK=$(ATTACK) $(GO) test -count 1 -timeout 60m -v -run TestOthersAreServedUnderAttack ./e2e
+
 .PHONY: clock
 clock: ## hold a node to its promises while its wall clock jumps; builds Go's time package anew
 	$(GO) test -count 1 -tags clock -run TestTheWallClockJumps ./e2e

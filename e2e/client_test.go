@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -31,6 +32,7 @@ type subscriber struct {
 	broken bool
 	closed bool
 	code   uint16 // of the close frame, once closed
+	watch  *watch // nil, or what measures how late ticks are
 }
 
 // A book holds one stream to the accounting rule.
@@ -77,10 +79,15 @@ func (n *streamer) dialWith(enc codec.Encoding, halt chan struct{}) *subscriber 
 	if n.secure {
 		scheme = "wss://"
 	}
+	header := http.Header{"Sec-Websocket-Protocol": {enc.Subprotocol()}}
+	if n.token != "" {
+		header.Set("Authorization", "Bearer "+n.token)
+	}
 	ws, resp, err := gws.NewClient(s, &gws.ClientOption{
 		Addr:          scheme + n.addr + "/v1/stream",
-		RequestHeader: http.Header{"Sec-Websocket-Protocol": {enc.Subprotocol()}},
+		RequestHeader: header,
 		TlsConfig:     &tls.Config{InsecureSkipVerify: true},
+		NewDialer:     func() (gws.Dialer, error) { return n.dialer(), nil },
 	})
 	if err != nil {
 		n.t.Fatal(err)
@@ -98,6 +105,14 @@ func (n *streamer) dialWith(enc codec.Encoding, halt chan struct{}) *subscriber 
 	})
 	s.await("hello", func() bool { return len(s.others) > 0 })
 	return s
+}
+
+func (n *streamer) dialer() *net.Dialer {
+	d := &net.Dialer{Timeout: patience}
+	if n.from != "" {
+		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(n.from)}
+	}
+	return d
 }
 
 // follow connects and subscribes.
@@ -204,6 +219,9 @@ func (s *subscriber) OnMessage(_ *gws.Conn, m *gws.Message) {
 		if err := s.enter(ev); err != nil {
 			s.breach(err)
 		}
+	}
+	if s.watch != nil {
+		s.watch.see(events)
 	}
 	s.mu.Unlock()
 	if s.halt != nil {

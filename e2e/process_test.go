@@ -221,7 +221,8 @@ func startFeed(t *testing.T, n *natsServer, args ...string) *feeder {
 type streamer struct {
 	*process
 	addr, admin string
-	secure      bool // serves TLS
+	secure      bool   // serves TLS
+	from, token string // its subscribers' address and token, if they matter
 }
 
 func startStreamer(t *testing.T, n *natsServer, args ...string) *streamer {
