@@ -6,10 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
+	core "k8s.io/api/core/v1"
 )
 
 func TestObjectsAreSound(t *testing.T) {
@@ -68,6 +70,23 @@ func TestGoKnowsFourFifthsOfTheMemory(t *testing.T) {
 	}
 }
 
+func TestEachProgramHasItsOwnNATSUser(t *testing.T) {
+	manifest, err := render("nats: {existingSecret: {name: users, feedKey: feed}, credentialsSecret: {name: creds, feedKey: feed.creds}}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for program, want := range map[string][2]string{"streamer": {"url", "nats.creds"}, "feed": {"feed", "feed.creds"}} {
+		r, _ := runOf(t, manifest, program)
+		i := slices.IndexFunc(r.env, func(e core.EnvVar) bool { return e.Name == "TICKCAST_NATS" })
+		if ref := r.env[i].ValueFrom.SecretKeyRef; ref.Name != "users" || ref.Key != want[0] {
+			t.Errorf("%s reads its servers from %s in %s", program, ref.Key, ref.Name)
+		}
+		if !slices.Contains(r.args, "--nats-credentials=/etc/tickcast-nats-credentials/"+want[1]) {
+			t.Errorf("%s is started with %v", program, r.args)
+		}
+	}
+}
+
 // What a careless change could break is refused by one of the checks above.
 func TestPlantedFaultsAreFound(t *testing.T) {
 	full, err := os.ReadFile("testdata/values/full.yaml")
@@ -119,6 +138,11 @@ func TestValuesAreChecked(t *testing.T) {
 		{"a memory limit that GOMEMLIMIT cannot be reckoned from", "feed: {resources: {limits: {memory: 1e9}}}", "memory"},
 		{"tokens without a key", "streamer: {auth: {mode: jwt}}", "auth"},
 		{"a recording played twice", "feed: {standby: true, config: {source: replay}}", "feed"},
+		{"a name that YAML takes for a number", "nameOverride: '7'", "nameOverride"},
+		{"a name that YAML takes for a truth", "fullnameOverride: 'on'", "fullnameOverride"},
+		{"a label that selects", "streamer: {podLabels: {app.kubernetes.io/component: node}}", "app.kubernetes.io/component"},
+		{"a label that is the chart's", "monitoring: {dashboardLabels: {app.kubernetes.io/name: grafana}}", "app.kubernetes.io/name"},
+		{"an annotation that is the chart's", "feed: {podAnnotations: {checksum/config: x}}", "checksum/config"},
 		{"traces to nowhere", "traces: {every: 1000}", "endpoint"},
 		{"traces begun behind the chart's back", "feed: {config: {trace-every: 10}}", "trace-every"},
 		{"an attribute that is two", "traces: {attributes: {a: 'b,c=d'}}", "attributes"},

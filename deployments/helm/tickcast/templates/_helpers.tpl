@@ -37,14 +37,19 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version | replace "+" "_" }
 {{- end }}
 {{- end }}
 
-{{/* The server addresses, for both programs. */}}
+{{/* Which key of a Secret with NATS users is a program's. */}}
+{{- define "tickcast.natsKey" -}}
+{{- eq .component "feed" | ternary .secret.feedKey "" | default .secret.key }}
+{{- end }}
+
+{{/* A program's server addresses. */}}
 {{- define "tickcast.natsEnv" -}}
 - name: TICKCAST_NATS
   valueFrom:
     secretKeyRef:
-      {{- with .Values.nats.existingSecret }}
-      name: {{ .name | default (printf "%s-nats" (include "tickcast.fullname" $)) }}
-      key: {{ ternary .key "url" (ne .name "") }}
+      {{- with .root.Values.nats.existingSecret }}
+      name: {{ .name | default (printf "%s-nats" (include "tickcast.fullname" $.root)) | quote }}
+      key: {{ .name | empty | ternary "url" (include "tickcast.natsKey" (dict "component" $.component "secret" .)) | quote }}
       {{- end }}
 {{- end }}
 
@@ -56,12 +61,12 @@ checksum/nats: {{ .Values.nats.url | sha256sum }}
 {{- end }}
 
 {{- define "tickcast.natsArgs" -}}
-{{- with .Values.nats }}
+{{- with .root.Values.nats }}
 {{- if .caSecret.name }}
 - --nats-ca=/etc/tickcast-nats-ca/{{ .caSecret.key }}
 {{- end }}
 {{- if .credentialsSecret.name }}
-- --nats-credentials=/etc/tickcast-nats-credentials/{{ .credentialsSecret.key }}
+- --nats-credentials=/etc/tickcast-nats-credentials/{{ include "tickcast.natsKey" (dict "component" $.component "secret" .credentialsSecret) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -78,14 +83,18 @@ checksum/nats: {{ .Values.nats.url | sha256sum }}
 {{- end }}
 
 {{- define "tickcast.natsVolumes" -}}
-{{- with .Values.nats }}
+{{- with .root.Values.nats }}
 {{- if .caSecret.name }}
 - name: nats-ca
-  secret: {secretName: {{ .caSecret.name }}, defaultMode: 0440}
+  secret: {secretName: {{ .caSecret.name | quote }}, defaultMode: 0440}
 {{- end }}
 {{- if .credentialsSecret.name }}
 - name: nats-credentials
-  secret: {secretName: {{ .credentialsSecret.name }}, defaultMode: 0440}
+  secret:
+    secretName: {{ .credentialsSecret.name | quote }}
+    defaultMode: 0440
+    {{- $key := include "tickcast.natsKey" (dict "component" $.component "secret" .credentialsSecret) | quote }}
+    items: [{key: {{ $key }}, path: {{ $key }}}]
 {{- end }}
 {{- end }}
 {{- end }}
@@ -166,7 +175,7 @@ capabilities:
 {{/* What says where a component's pods run. */}}
 {{- define "tickcast.placement" -}}
 {{- with .priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
