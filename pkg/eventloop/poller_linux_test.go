@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestPollerEndsItsWaits(t *testing.T) {
@@ -27,6 +29,44 @@ func TestPollerEndsItsWaits(t *testing.T) {
 		if events, err := p.now(); err != nil || len(events) > 0 {
 			t.Fatalf("%v, %v behind the only event", events, err)
 		}
+	}
+}
+
+// TestPollerMissesNothing states that a socket that becomes ready ends a wait, also one that
+// is about to begin.
+func TestPollerMissesNothing(t *testing.T) {
+	var p poller
+	if err := p.open(); err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = unix.Close(pair[0]), unix.Close(pair[1]) }()
+	if err := p.add(pair[0], interestRead, 7, 0); err != nil {
+		t.Fatal(err)
+	}
+	const bytes = 20_000
+	go func() {
+		for range bytes {
+			if _, err := unix.Write(pair[1], []byte{1}); err != nil {
+				return
+			}
+		}
+	}()
+	buf := make([]byte, 3) // now and then something is left
+	for got := 0; got < bytes; {
+		events, err := p.wait(Now() + int64(patience))
+		if err != nil || len(events) != 1 || events[0].Fd != 7 {
+			t.Fatalf("%v, %v after %d bytes", events, err, got)
+		}
+		n, err := unix.Read(pair[0], buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got += n
 	}
 }
 
