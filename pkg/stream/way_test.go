@@ -81,9 +81,9 @@ func TestStatTellsOfTheWay(t *testing.T) {
 				{"venue", st.Hops.Venue, 6 * time.Second, 6 * time.Second},
 				{"feed", st.Hops.Feed, 20 * time.Millisecond, 20 * time.Millisecond},
 				{"NATS", st.Hops.NATS, 0, patience}, // one machine, one clock
-				{"node", st.Hops.Node, 0, patience},
+				{"node", st.Hops.Node, 0, patience}, // of two shards, perhaps
 			} {
-				if tt.got == nil || tt.got.Median < tt.min || tt.got.Median > tt.max || tt.got.P99 != tt.got.Median {
+				if tt.got == nil || tt.got.Median < tt.min || tt.got.P99 < tt.got.Median || tt.got.P99 > tt.max {
 					t.Errorf("%s took %v, want %v to %v", tt.name, tt.got, tt.min, tt.max)
 				}
 			}
