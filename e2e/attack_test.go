@@ -121,9 +121,13 @@ func TestOthersAreServedUnderAttack(t *testing.T) {
 				})
 				honest = append(honest, s)
 			}
-			flow := func() {
+			flow := func() { // to all of them at the same time
+				var since []map[*book]int
 				for _, s := range honest {
-					s.flows(100)
+					since = append(since, s.mark())
+				}
+				for i, s := range honest {
+					s.awaitMore("a tick of each stream", since[i])
 				}
 			}
 			flow()
