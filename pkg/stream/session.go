@@ -324,8 +324,10 @@ func (s *session) send(m *message) {
 	sh.sum.batches++
 	sh.sum.bytes += bytes
 	sh.sum.batchEvents.add(&eventBounds, n)
-	for i, gaps := range m.gaps {
-		sh.sum.gaps[i] += int64(gaps)
+	if m.gaps != (codec.GapCounts{}) {
+		for i, gaps := range m.gaps {
+			sh.sum.gaps[i] += int64(gaps)
+		}
 	}
 	s.total.events += n
 	s.total.batches++
