@@ -60,16 +60,19 @@ func replace(text, table string) (string, error) {
 	return before + begin + table + end + after, nil
 }
 
-// readme shows the newest result of each kind: the CPU of a delivered tick, and beside it
-// how many times the floor's that is.
+// readme shows one result of each kind, the newest of those with the most cells: the CPU of a
+// delivered tick, and beside it how many times the floor's that is.
 func (r *Results) readme() string {
 	var s strings.Builder
 	for _, kind := range []string{"compare", "peers"} {
+		var widest *Contest
 		for i := range r.Contests {
-			if c := &r.Contests[i]; c.Kind == kind {
-				s.WriteString(c.digest())
-				break
+			if c := &r.Contests[i]; c.Kind == kind && (widest == nil || len(c.cells()) > len(widest.cells())) {
+				widest = c
 			}
+		}
+		if widest != nil {
+			s.WriteString(widest.digest())
 		}
 	}
 	if len(r.Proofs) > 0 {
