@@ -20,6 +20,8 @@ import (
 func TestTracesReachTheirCollector(t *testing.T) {
 	var mu sync.Mutex
 	taken := make(map[string]bool)
+	came := make(chan struct{})
+	both := sync.OnceFunc(func() { close(came) })
 	collector := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		if r.URL.Path != "/v1/traces" || r.Header.Get("X-Tenant") != "md" {
@@ -32,6 +34,9 @@ func TestTracesReachTheirCollector(t *testing.T) {
 			if bytes.Contains(body, []byte(service)) && bytes.Contains(body, []byte("pod of "+service)) && bytes.Contains(body, []byte("market-data")) {
 				taken[service] = true
 			}
+		}
+		if len(taken) == 2 {
+			both()
 		}
 	}))
 	defer collector.Close()
@@ -66,15 +71,11 @@ func TestTracesReachTheirCollector(t *testing.T) {
 	node := run("streamer", "embedded", "--nats-listen="+natsAddr, "--addr=127.0.0.1:0", "--drain=0s")
 	run("feed", "nats://"+natsAddr)
 	load(t, node.ready["addr"], "--subscribers=1", "--symbols=100")
-	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(100 * time.Millisecond) { // between two looks
+	select {
+	case <-came:
+	case <-time.After(3 * time.Minute):
 		mu.Lock()
-		got := len(taken)
-		mu.Unlock()
-		if got == 2 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("traces came of %v alone", taken)
-		}
+		defer mu.Unlock()
+		t.Fatalf("traces came of %v alone", taken)
 	}
 }

@@ -40,14 +40,17 @@ func TestServersWithTheirOwnAuthorityAndCredentials(t *testing.T) {
 		tls: { cert_file: %q, key_file: %q }`, operatorJWT, account.public, accountJWT, ca, private)))
 	nats.start()
 
-	connectReady(t, Config{Servers: nats.url(), CAFile: ca, CredentialsFile: file("user.creds", creds)})
+	known := file("user.creds", creds)
+	for _, every := range []time.Duration{0, 5 * time.Millisecond} { // a TLS connection is paced below its records
+		messagesComeInOneOrder(t, connectReady(t, Config{Servers: nats.url(), CAFile: ca, CredentialsFile: known, ReadEvery: every}))
+	}
 
 	strange, _ := certtest.PEM(t, "nats", time.Now().Add(time.Hour))
 	for _, tt := range []struct {
 		name, want string
 		cfg        Config
 	}{
-		{"another authority", "certificate", Config{CAFile: file("other.crt", strange), CredentialsFile: filepath.Join(dir, "user.creds")}},
+		{"another authority", "certificate", Config{CAFile: file("other.crt", strange), CredentialsFile: known}},
 		{"no credentials", "Authorization", Config{CAFile: ca}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

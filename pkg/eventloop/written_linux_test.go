@@ -4,7 +4,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,11 +30,7 @@ func TestWrittenIsWhatThePeerGot(t *testing.T) {
 			p.wants(0x8a, "ping")
 			p.wants(0x82, big)
 		}
-		for deadline := time.Now().Add(patience); written.Load() != p.received()-before; time.Sleep(time.Millisecond) { // the count comes behind the bytes
-			if time.Now().After(deadline) {
-				t.Fatalf("%d written, %d received", written.Load(), p.received()-before)
-			}
-		}
+		until(t, "the count, which comes behind the bytes", func() bool { return written.Load() == p.received()-before })
 		p.send(clientFrame(0x88, "\x03\xe8"))
 		p.wants(0x88, "\x03\xe8")
 		p.wantsEnd()
