@@ -66,7 +66,7 @@ func (c *calibrate) Run(ctx context.Context) error {
 		// with little at a time.
 		{Subscribers: 1, Ticks: 1000, FramesPerSecond: max(1, c.Frames/300), PerMember: 100},
 		{Subscribers: 1, Ticks: 10, FramesPerSecond: max(1, c.Frames/300), PerMember: 100},
-		{Subscribers: 2000, Ticks: 1, FramesPerSecond: c.Frames / 2, TLS: true},
+		{Subscribers: 1000, Ticks: 1, FramesPerSecond: c.Frames / 2, TLS: true},
 		{Subscribers: 1000, Ticks: 50, FramesPerSecond: c.Frames / 2, TLS: true},
 	}
 	const crowd, alone, sealed = 0, 4, 6 // the rows of which the memory is taken

@@ -56,9 +56,9 @@ func (c *Check) Worst() (percent float64) {
 func (c *Coefficients) Compare(r *contest.Row, eventBytes int) CheckRow {
 	l := &Load{
 		Subscribers: r.Subscribers, Symbols: r.Each(), Market: r.All(), Rate: r.Rate(), EventBytes: eventBytes, Window: r.Window(), TLS: r.TLS, History: Lived(r),
-		Target: 1, Cores: math.MaxInt32, Connections: r.Subscribers,
+		Target: math.MaxInt32, Cores: 1, Connections: r.Subscribers,
 	}
-	f, _ := c.Forecast(l) // cannot fail: no load is too much for so many cores
+	f, _ := c.Forecast(l) // cannot fail: no load is too much for such a target
 	return CheckRow{
 		Cell:     r.Cell,
 		Cores:    Pair{f.CoresBusy, r.ServerCores.Median},

@@ -26,19 +26,24 @@ func (c *Coefficients) seconds() [terms]float64 {
 	return [terms]float64{c.FrameUS * 1e-6, c.TickNS * 1e-9, c.IngestNS * 1e-9, c.WakeUS * 1e-6, c.TLSFrameUS * 1e-6, c.TLSByteNS * 1e-9}
 }
 
-// cores is what a sample's work should take.
-func (c *Coefficients) cores(s Sample) (sum float64) {
-	work := s.work()
-	for i, each := range c.seconds() {
-		sum += each * work[i]
+// wake is the wake-ups among the terms.
+const wake = 3
+
+// cores is what a sample's work should take of a node with so many cores. A node that is awake
+// need not be woken: it is for the share of its time in which it sleeps,
+// cores = work + wakes (1 - cores / all).
+func (c *Coefficients) cores(s Sample, all int) (sum float64) {
+	work, each := s.work(), c.seconds()
+	for i := range work {
+		sum += each[i] * work[i]
 	}
-	return sum
+	return sum / (1 + each[wake]*work[wake]/float64(all))
 }
 
 // ErrSamples reports samples that do not tell the coefficients apart.
 var ErrSamples = errors.New("plan: the samples do not tell what a message, an event, an event received, a wake-up, a sealed message and a sealed byte cost")
 
-// Fit finds the coefficients of the CPU by least squares of relative errors: a sample counts
+// Fit finds the coefficients of the CPU from samples of nodes with one core, by least squares of relative errors: a sample counts
 // the same whether it kept a tenth of a core busy or all of it. What would come out below 0,
 // as by noise, is 0. FitPercent is the largest error of a sample.
 func Fit(samples []Sample) (Coefficients, error) {
@@ -67,7 +72,7 @@ func Fit(samples []Sample) (Coefficients, error) {
 }
 
 // Off is by how many percent the forecast for a sample's work differs from its cores.
-func (c *Coefficients) Off(s Sample) float64 { return 100 * (c.cores(s) - s.Cores) / s.Cores }
+func (c *Coefficients) Off(s Sample) float64 { return 100 * (c.cores(s, 1) - s.Cores) / s.Cores }
 
 // solve solves the normal equations for those coefficients that are used, by elimination.
 func solve(samples []Sample, use [terms]bool) (x [terms]float64, err error) {
@@ -80,6 +85,7 @@ func solve(samples []Sample, use [terms]bool) (x [terms]float64, err error) {
 		for i, w := range s.work() {
 			v[i] = w / s.Cores
 		}
+		v[wake] *= 1 - s.Cores
 		v[terms] = 1
 		for i := range m {
 			for j := range v {

@@ -125,7 +125,7 @@ func (l *Load) sample(n int) Sample {
 }
 
 // CPU returns the cores that a node with n of the subscribers keeps busy.
-func (c *Coefficients) CPU(l *Load, n int) float64 { return c.cores(l.sample(n)) }
+func (c *Coefficients) CPU(l *Load, n int) float64 { return c.cores(l.sample(n), l.Cores) }
 
 // wanted is how many events a second a node with n subscribers receives: those of symbols
 // that at least one of them has.

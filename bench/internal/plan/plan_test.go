@@ -58,6 +58,18 @@ func TestForecast(t *testing.T) {
 	}
 }
 
+// 1,000 events a second wake a node for 0.1 cores as long as it sleeps; serving takes 1.011.
+func TestANodeIsWokenWhereItSleeps(t *testing.T) {
+	c := round
+	c.WakeUS = 100
+	for cores, want := range map[int]float64{2: 1.111 / 1.05, 4: 1.111 / 1.025} {
+		l := load(func(l *Load) { l.Rate, l.Cores = 1000, cores })
+		if got := c.CPU(l, l.Subscribers); !near(got, want) {
+			t.Errorf("%.6f of %d cores busy, want %.6f", got, cores, want)
+		}
+	}
+}
+
 func TestForecastOfBytes(t *testing.T) {
 	f, err := round.Forecast(load(func(*Load) {}))
 	if err != nil {
