@@ -68,10 +68,16 @@ func (o *opts) Validate() error {
 	}
 	errs = append(errs, options.CheckAddress("admin-addr", o.AdminAddr))
 	bad(o.Source == "replay" && o.Recording == "", "--source replay needs --file")
-	bad(o.Source != "replay" && o.Recording != "", "--file goes with --source replay")
+	for _, option := range []string{"file", "speed", "loop", "retime"} {
+		bad(o.Source != "replay" && o.Given(option), "--%s goes with --source replay", option)
+	}
+	for _, option := range []string{"rate", "seed"} {
+		bad(o.Source != "sim" && o.Given(option), "--%s goes with --source sim", option)
+	}
 	bad(o.Nats == bus.Embedded, "--nats embedded is for the streamer; a feed needs a server")
 	bad(!(o.Speed >= 0), "--speed %v is not 0 or more", o.Speed) // NaN is neither
 	bad(!(o.Rate >= 0), "--rate %v is not 0 or more", o.Rate)
+	bad(o.Replicas == 0, "--nats-replicas 0: 1 to 5") // what else is wrong is for the bus's own check
 	bad(o.Lease != "" && (o.Source == "replay" || o.Rate == 0), "--lease is for live sources: this one can wait, and would lose what it has published to another")
 	bad(o.TraceEvery < 0, "--trace-every %d is below 0", o.TraceEvery)
 	bad(!leaseName.MatchString(o.Lease), "--lease %q: letters, digits, - and _ only", o.Lease)
@@ -83,17 +89,12 @@ func (o *opts) busConfig() bus.Config {
 }
 
 func (o *opts) source(log *zap.Logger) (s feed.Source, err error) {
-	option := "symbols"
 	if o.Source == "replay" {
-		option = "file"
 		s, err = replay.New(o.Recording, replay.Config{Speed: o.Speed, Loop: o.Loop, Retime: o.Retime, Symbols: o.Symbols}, log.Named("replay"))
 	} else {
 		s, err = sim.New(sim.Config{Symbols: o.Symbols, Rate: o.Rate, Seed: o.Seed})
 	}
-	if err != nil {
-		return nil, fmt.Errorf("--%s: %w", option, err)
-	}
-	return s, nil
+	return s, options.Dashed(err)
 }
 
 func main() { os.Exit(run(os.Args[1:])) }
@@ -141,7 +142,7 @@ const waitLine = 5 * time.Second
 func publish(ctx context.Context, o *opts, source feed.Source, tracer *tracing.Tracer, log *zap.Logger) error {
 	admin, err := net.Listen("tcp", o.AdminAddr)
 	if err != nil {
-		return err
+		return fmt.Errorf("--admin-addr: %w", err)
 	}
 	config := o.busConfig()
 	config.Log = log.Named("bus")

@@ -5,30 +5,39 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"time"
 )
 
-func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: healthcheck URL")
-		os.Exit(2)
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	if len(args) != 1 || !isPage(args[0]) {
+		fmt.Fprintln(os.Stderr, "usage: healthcheck URL, such as http://127.0.0.1:9090/readyz")
+		return 2
 	}
-	if err := check(os.Args[1]); err != nil {
+	if err := check(args[0]); err != nil {
 		fmt.Fprintln(os.Stderr, "healthcheck:", err)
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }
 
-func check(url string) error {
+func isPage(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https")
+}
+
+func check(page string) error {
 	client := http.Client{Timeout: 2 * time.Second}
-	answer, err := client.Get(url)
+	answer, err := client.Get(page)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = answer.Body.Close() }()
 	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", url, answer.Status)
+		return fmt.Errorf("%s: %s", page, answer.Status)
 	}
 	return nil
 }

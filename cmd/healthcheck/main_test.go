@@ -7,18 +7,33 @@ import (
 )
 
 func TestOnlyOKIsWell(t *testing.T) {
-	status := http.StatusOK
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/well" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
 	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-	if err := check(server.URL); err != nil {
-		t.Error(err)
-	}
-	status = http.StatusServiceUnavailable
-	if check(server.URL) == nil {
-		t.Error("503 is taken for well")
-	}
-	server.Close()
-	if check(server.URL) == nil {
-		t.Error("silence is taken for well")
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	defer server.Close()
+	for _, tt := range []struct {
+		name   string
+		args   []string
+		status int
+	}{
+		{"well", []string{server.URL + "/well"}, 0},
+		{"unwell", []string{server.URL + "/ill"}, 1},
+		{"nobody there", []string{gone.URL}, 1},
+		{"no page", nil, 2},
+		{"two pages", []string{server.URL, server.URL}, 2},
+		{"no URL", []string{"127.0.0.1:9090"}, 2},
+		{"no HTTP", []string{"ws://127.0.0.1:9090"}, 2},
+		{"a question", []string{"--help"}, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := run(tt.args); got != tt.status {
+				t.Errorf("exit status %d, want %d", got, tt.status)
+			}
+		})
 	}
 }

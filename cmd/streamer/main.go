@@ -46,42 +46,59 @@ func run(args []string) int {
 		fmt.Fprintln(os.Stderr, "streamer:", err)
 		return options.ExitUsage
 	}
-	log, err := logging.New(o.Options)
-	var demo feed.Source
-	if err == nil && o.Demo {
-		demo, err = o.demoSource(log)
-	}
-	var keeper *certs.Keeper
-	if err == nil && o.TLSCert != "" {
-		keeper, err = certs.New(certs.Files{Cert: o.TLSCert, Key: o.TLSKey, ClientCA: o.TLSClientCA}, log.Named("tls"))
-		if err != nil {
-			err = fmt.Errorf("--tls-cert, --tls-key, --tls-client-ca: %w", err)
-		}
-	}
-	var verifier *auth.Verifier
-	if err == nil {
-		verifier, err = o.verifier(log)
-	}
-	var tracer *tracing.Tracer // nil without
-	if err == nil && o.TraceEvery > 0 {
-		tracer, err = tracing.New(tracing.Config{Service: "tickcast-streamer", Instance: o.name(), Log: log.Named("tracing")})
-	}
+	p, err := prepare(&o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "streamer:", err)
 		return options.ExitUsage
 	}
-	defer func() { _ = log.Sync() }()
-	if tracer != nil {
-		defer tracer.Close()
+	defer func() { _ = p.log.Sync() }()
+	if p.tracer != nil {
+		defer p.tracer.Close()
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	if err := serve(ctx, &o, keeper, demo, verifier, tracer, log); err != nil {
-		log.Error("streamer ends", zap.Error(err))
+	if err := p.serve(ctx); err != nil {
+		p.log.Error("streamer ends", zap.Error(err))
 		return 1
 	}
 	return 0
+}
+
+// A program is what the options ask for, read and checked, before anything listens.
+type program struct {
+	*opts
+	log      *zap.Logger
+	demo     feed.Source     // nil without --demo
+	keeper   *certs.Keeper   // nil without TLS
+	verifier *auth.Verifier  // nil without tokens
+	tracer   *tracing.Tracer // nil without traces
+}
+
+// prepare reads the files that the options name. What it finds wrong is the operator's to mend.
+func prepare(o *opts) (p *program, err error) {
+	p = &program{opts: o}
+	if p.log, err = logging.New(o.Options); err != nil {
+		return nil, err
+	}
+	if o.Demo {
+		if p.demo, err = o.demoSource(p.log); err != nil {
+			return nil, err
+		}
+	}
+	if o.TLSCert != "" {
+		p.keeper, err = certs.New(certs.Files{Cert: o.TLSCert, Key: o.TLSKey, ClientCA: o.TLSClientCA}, p.log.Named("tls"))
+		if err != nil {
+			return nil, fmt.Errorf("--tls-cert, --tls-key, --tls-client-ca: %w", err)
+		}
+	}
+	if p.verifier, err = o.verifier(p.log); err != nil {
+		return nil, err
+	}
+	if o.TraceEvery > 0 {
+		p.tracer, err = tracing.New(tracing.Config{Service: "tickcast-streamer", Instance: o.name(), Log: p.log.Named("tracing")})
+	}
+	return p, err
 }
 
 const (
@@ -94,29 +111,23 @@ const (
 
 // serve runs the node, and the feed of a demo, until ctx ends, then drains the node. Sockets
 // first: a port that is taken should be all that the operator hears of.
-func serve(ctx context.Context, o *opts, keeper *certs.Keeper, demo feed.Source, verifier *auth.Verifier, tracer *tracing.Tracer, log *zap.Logger) error {
-	public, err := eventloop.Listen(o.Addr, o.listenConfig(keeper, log))
+func (p *program) serve(ctx context.Context) error {
+	public, err := eventloop.Listen(p.Addr, p.listenConfig(p.keeper, p.log))
 	if err != nil {
-		return err
+		return fmt.Errorf("--addr: %w", err)
 	}
-	admin, err := net.Listen("tcp", o.AdminAddr)
+	admin, err := net.Listen("tcp", p.AdminAddr)
 	if err != nil {
-		return errors.Join(err, public.Close())
+		return errors.Join(fmt.Errorf("--admin-addr: %w", err), public.Close())
 	}
-
-	busConfig, nodeConfig := o.busConfig(), o.nodeConfig()
-	busConfig.Log, nodeConfig.Log = log.Named("bus"), log.Named("stream")
-	nodeConfig.Auth = verifier
-	var demoConfig feed.Config
-	if tracer != nil {
-		nodeConfig.Trace, demoConfig.Trace, demoConfig.TraceEvery = tracer.Node, tracer.Feed, o.TraceEvery
-	}
-	b, err := bus.Connect(ctx, busConfig)
+	config := p.busConfig()
+	config.Log = p.log.Named("bus")
+	b, err := bus.Connect(ctx, config)
 	if err != nil {
 		return errors.Join(err, public.Close(), admin.Close())
 	}
 	defer b.Close()
-	node, err := stream.New(nodeConfig, uplink.Uplink{Bus: b})
+	node, err := p.newNode(b)
 	if err != nil {
 		return errors.Join(err, public.Close(), admin.Close())
 	}
@@ -135,44 +146,29 @@ func serve(ctx context.Context, o *opts, keeper *certs.Keeper, demo feed.Source,
 			}
 		})
 	}
-	publicServer := newServer(o, publicMux(node), log)
+	publicServer := p.newServer(publicMux(node))
 	node.Attach(publicServer)
-	adminServer := newServer(o, adminMux(node, keeper, tracer, o.Pprof || isLoopback(admin.Addr()), log), log)
+	adminServer := p.newServer(p.adminMux(node, p.Pprof || isLoopback(admin.Addr())))
 	part(func() error { return node.Run(alive) })
 	part(func() error { memory.Govern(alive); return nil })
 	part(func() error { return publicServer.Serve(early) })
 	part(func() error { return adminServer.Serve(admin) })
-	if keeper != nil {
-		part(func() error { keeper.Watch(alive); return nil })
+	if p.keeper != nil {
+		part(func() error { p.keeper.Watch(alive); return nil })
 	}
-	if demo != nil {
-		part(func() error { return runDemoFeed(alive, demo, demoConfig, b, log) })
-	}
-
-	wait, cancel := context.WithTimeout(ctx, readyWait)
-	if b.Ready(wait) != nil && ctx.Err() == nil {
-		log.Warn("NATS is not there yet: serving without data until it is")
-	}
-	cancel()
-	if alive.Err() == nil && ctx.Err() == nil {
-		logging.Ready(log, "addr", public.Addr().String(), "admin_addr", admin.Addr().String())
-		if demo != nil {
-			log.Info("open the page at " + browsable(public.Addr(), keeper != nil))
-		}
+	if p.demo != nil {
+		part(func() error { return p.runDemoFeed(alive, b) })
 	}
 
+	p.announce(ctx, alive, b, public.Addr(), admin.Addr())
 	select {
 	case <-ctx.Done():
-		node.Drain(alive, o.Drain)
+		node.Drain(alive, p.Drain)
 	case <-alive.Done():
 	}
 	end(nil)
 	for _, s := range []*http.Server{publicServer, adminServer} {
-		c, cancel := context.WithTimeout(context.Background(), closeTimeout)
-		if s.Shutdown(c) != nil {
-			_ = s.Close()
-		}
-		cancel()
+		shutdown(s)
 	}
 	parts.Wait()
 	if err := context.Cause(alive); err != nil && !errors.Is(err, context.Canceled) {
@@ -181,9 +177,44 @@ func serve(ctx context.Context, o *opts, keeper *certs.Keeper, demo feed.Source,
 	return nil
 }
 
-func newServer(o *opts, h http.Handler, log *zap.Logger) *http.Server {
-	std, _ := zap.NewStdLogAt(log.Named("http"), zap.DebugLevel) // fails for unknown levels only
-	return &http.Server{Handler: h, ReadHeaderTimeout: o.HeaderTimeout, MaxHeaderBytes: int(o.MaxHeaderBytes), IdleTimeout: idleTimeout, ErrorLog: std}
+func (p *program) newNode(b *bus.Bus) (*stream.Node, error) {
+	c := p.nodeConfig()
+	c.Log, c.Auth = p.log.Named("stream"), p.verifier
+	if p.tracer != nil {
+		c.Trace = p.tracer.Node
+	}
+	return stream.New(c, uplink.Uplink{Bus: b})
+}
+
+// announce says that the node is ready, once NATS is there or has been waited for, unless it
+// ends before that.
+func (p *program) announce(ctx, alive context.Context, b *bus.Bus, public, admin net.Addr) {
+	wait, cancel := context.WithTimeout(ctx, readyWait)
+	defer cancel()
+	if b.Ready(wait) != nil && ctx.Err() == nil {
+		p.log.Warn("NATS is not there yet: serving without data until it is")
+	}
+	if alive.Err() != nil || ctx.Err() != nil {
+		return
+	}
+	logging.Ready(p.log, "addr", public.String(), "admin_addr", admin.String())
+	if p.demo != nil {
+		p.log.Info("open the page at " + browsable(public, p.keeper != nil))
+	}
+}
+
+// shutdown lets requests that are being answered end, for a while.
+func shutdown(s *http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if s.Shutdown(ctx) != nil {
+		_ = s.Close()
+	}
+}
+
+func (p *program) newServer(h http.Handler) *http.Server {
+	std, _ := zap.NewStdLogAt(p.log.Named("http"), zap.DebugLevel) // fails for unknown levels only
+	return &http.Server{Handler: h, ReadHeaderTimeout: p.HeaderTimeout, MaxHeaderBytes: int(p.MaxHeaderBytes), IdleTimeout: idleTimeout, ErrorLog: std}
 }
 
 func publicMux(node *stream.Node) http.Handler {
@@ -200,16 +231,16 @@ func certificateExpiry(k *certs.Keeper) prometheus.Collector {
 	}, func() float64 { return float64(k.NotAfter().Unix()) })
 }
 
-func adminMux(node *stream.Node, keeper *certs.Keeper, tracer *tracing.Tracer, profiles bool, log *zap.Logger) http.Handler {
+func (p *program) adminMux(node *stream.Node, profiles bool) http.Handler {
 	metrics := prometheus.NewRegistry()
-	if keeper != nil {
-		metrics.MustRegister(certificateExpiry(keeper))
+	if p.keeper != nil {
+		metrics.MustRegister(certificateExpiry(p.keeper))
 	}
-	if tracer != nil {
-		metrics.MustRegister(tracer)
+	if p.tracer != nil {
+		metrics.MustRegister(p.tracer)
 	}
 	metrics.MustRegister(node, version.Metric(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	std, _ := zap.NewStdLogAt(log.Named("metrics"), zap.WarnLevel)
+	std, _ := zap.NewStdLogAt(p.log.Named("metrics"), zap.WarnLevel)
 	mux := http.NewServeMux()
 	node.RegisterAdmin(mux)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{ErrorLog: std}))

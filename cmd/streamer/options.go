@@ -56,7 +56,7 @@ type opts struct {
 	JWTAudience string        `name:"jwt-audience" help:"What a token's aud must hold; not checked if empty." placeholder:"AUD"`
 	JWTExp      bool          `name:"jwt-require-exp" help:"Refuse tokens without exp, which never run out."`
 	JWTDenyFile string        `name:"jwt-deny-file" help:"Tokens and subjects to let in no more, lines of jti:ID or sub:NAME; reread when it changes." placeholder:"FILE"`
-	AuthTimeout time.Duration `default:"5s" help:"How long a connection may take to authenticate."`
+	AuthTimeout time.Duration `default:"5s" help:"With --auth jwt: how long a connection may take to authenticate."`
 
 	MaxConnectionsPerAddress int           `default:"0" help:"Connections of one client address, under IPv6 of one /64; 0 sets no bound."`
 	MaxConnectionsPerToken   int           `default:"0" help:"Connections of one token's subject, which the token may lower; 0 sets no bound."`
@@ -99,9 +99,17 @@ func (o *opts) Validate() error {
 	errs = append(errs, options.CheckAddress("addr", o.Addr), options.CheckAddress("admin-addr", o.AdminAddr))
 	bad((o.TLSCert == "") != (o.TLSKey == ""), "--tls-cert and --tls-key go together")
 	bad(o.TLSClientCA != "" && o.TLSCert == "", "--tls-client-ca goes with --tls-cert")
-	bad(!o.Demo && o.Recording != "", "--file goes with --demo")
+	for _, option := range []string{"file", "rate", "symbols", "speed"} {
+		bad(!o.Demo && o.Given(option), "--%s goes with --demo", option)
+	}
+	for _, option := range []string{"rate", "symbols"} {
+		bad(o.Demo && o.Recording != "" && o.Given(option), "--%s is for the simulator, and --file plays a recording", option)
+	}
+	bad(o.Demo && o.Recording == "" && o.Given("speed"), "--speed goes with --file")
+	bad(o.Demo && o.Given("nats") && o.Nats != bus.Embedded, "--nats and --demo exclude each other: the demo has a NATS of its own")
 	bad(!(o.Rate >= 0), "--rate %v is not 0 or more", o.Rate) // NaN is neither
 	bad(!(o.Speed >= 0), "--speed %v is not 0 or more", o.Speed)
+	bad(o.Replicas == 0, "--nats-replicas 0: 1 to 5") // what else is wrong is for the bus's own check
 	bad(o.Drain < 0, "--drain %s is below 0", o.Drain)
 	bad(o.TraceEvery < 0, "--trace-every %d is below 0", o.TraceEvery)
 	bad(o.HeaderTimeout <= 0, "--header-timeout %s is not above 0", o.HeaderTimeout)
@@ -168,7 +176,7 @@ func readEvery(batch time.Duration) time.Duration {
 	if batch > 5*time.Millisecond {
 		return time.Millisecond
 	}
-	return batch
+	return max(batch, 0) // Validate reports what is below
 }
 
 func (o *opts) busConfig() bus.Config {

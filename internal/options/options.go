@@ -64,7 +64,24 @@ func CheckAddress(option, address string) error {
 
 // A File is embedded in a program's options and names the YAML file.
 type File struct {
-	Config string `help:"YAML file with options, e.g. \"batch-interval: 5ms\"." placeholder:"FILE"`
+	Config string `help:"YAML file with options, e.g. \"log-level: debug\"." placeholder:"FILE"`
+
+	given map[string]bool
+}
+
+// Given says whether the option was set for this program: on the command line, or in the file.
+// The environment does not count, since programs share it.
+func (f *File) Given(option string) bool { return f.given[option] }
+
+// BeforeApply is called by kong, when it has every value and has checked none.
+func (f *File) BeforeApply(c *kong.Context) error {
+	f.given = make(map[string]bool)
+	for _, p := range c.Path {
+		if p.Flag != nil {
+			f.given[p.Flag.Name] = true
+		}
+	}
+	return nil
 }
 
 func (f *File) path() string { return f.Config }

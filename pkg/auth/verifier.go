@@ -60,8 +60,11 @@ type Config struct {
 // Validate reports every problem.
 func (c Config) Validate() error {
 	var errs []error
-	if (c.KeyFile == "") == (c.JWKSURL == "") {
-		errs = append(errs, errors.New("jwt-key-file or jwt-jwks-url: one of the two is required"))
+	switch {
+	case c.KeyFile == "" && c.JWKSURL == "":
+		errs = append(errs, errors.New("jwt-key-file is missing, or jwt-jwks-url in its place"))
+	case c.KeyFile != "" && c.JWKSURL != "":
+		errs = append(errs, errors.New("jwt-key-file and jwt-jwks-url exclude each other"))
 	}
 	if c.JWKSURL != "" {
 		if err := checkKeySetURL(c.JWKSURL); err != nil {

@@ -62,14 +62,15 @@ type Source struct {
 }
 
 // New looks at path, a file or a folder that is searched whole. It fails if no recording is
-// there; what a folder holds besides is named in one warning.
+// there; what a folder holds besides is named in one warning. Its error begins with the name of
+// the option, file or speed.
 func New(path string, cfg Config, log *zap.Logger) (*Source, error) {
 	if cfg.Speed != 0 && !(cfg.Speed >= 0.001 && cfg.Speed <= 1e6) {
-		return nil, fmt.Errorf("replay: speed %v, must be 0, or 0.001 to 1,000,000", cfg.Speed)
+		return nil, fmt.Errorf("speed %v: 0, or 0.001 to 1,000,000", cfg.Speed)
 	}
 	files, others, err := find(path)
 	if err != nil {
-		return nil, fmt.Errorf("replay: %w", err)
+		return nil, fmt.Errorf("file: %w", err)
 	}
 	if len(others) > 0 {
 		log.Warn("no recordings, left out", zap.Strings("files", others))

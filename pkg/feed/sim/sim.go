@@ -41,11 +41,11 @@ type Source struct {
 	seed uint64
 }
 
-// New checks cfg; its error names every problem.
+// New checks cfg. Its error names every problem, each beginning with the name of the option.
 func New(cfg Config) (*Source, error) {
 	list, err := instruments(cfg.Symbols)
 	if !(cfg.Rate >= 0 && cfg.Rate <= rateMax) {
-		err = errors.Join(err, fmt.Errorf("sim: a rate of %v events a second, must be 0 to %.0f", cfg.Rate, rateMax))
+		err = errors.Join(err, fmt.Errorf("rate %v: 0 to %.0f events a second", cfg.Rate, rateMax))
 	}
 	if err != nil {
 		return nil, err

@@ -62,7 +62,7 @@ func instruments(asked []string) ([]instrument, error) {
 	if len(asked) == 1 {
 		if n, err := strconv.Atoi(strings.TrimSpace(asked[0])); err == nil {
 			if n < 1 || n > symbolsMax {
-				return nil, fmt.Errorf("sim: %d symbols, must be 1 to %d", n, symbolsMax)
+				return nil, fmt.Errorf("symbols %d: 1 to %d, or names", n, symbolsMax)
 			}
 			return generate(n), nil
 		}
@@ -73,7 +73,7 @@ func instruments(asked []string) ([]instrument, error) {
 	for _, name := range asked {
 		name = strings.TrimSpace(name)
 		if err := market.CheckSymbol(name); err != nil {
-			errs = append(errs, fmt.Errorf("sim: %w", err))
+			errs = append(errs, fmt.Errorf("symbols: %w", err))
 			continue
 		}
 		if !seen[name] {
@@ -82,7 +82,7 @@ func instruments(asked []string) ([]instrument, error) {
 		}
 	}
 	if len(list) > symbolsMax {
-		errs = append(errs, fmt.Errorf("sim: %d symbols, at most %d", len(list), symbolsMax))
+		errs = append(errs, fmt.Errorf("symbols: %d names, at most %d", len(list), symbolsMax))
 	}
 	return list, errors.Join(errs...)
 }
