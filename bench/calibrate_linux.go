@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/tickcast/tickcast/bench/internal/contest"
@@ -23,14 +24,17 @@ type trial struct {
 	Frames     int           `default:"30000" help:"Messages a second over all subscribers, at most."`
 	Scale      float64       `default:"1" help:"By how much the numbers of subscribers are multiplied."`
 	ServerCore int           `default:"0" help:"The core of the node; NATS, feed and subscribers have the others."`
-	Streamer   string        `help:"The streamer to measure; built from this module if empty." placeholder:"FILE"`
+	Streamer   string        `type:"existingfile" help:"The streamer to measure; built from this module if empty." placeholder:"FILE"`
 }
 
 func (t *trial) validate() error {
 	if t.Repeats < 1 || t.Tries < 1 || t.Duration <= 0 || t.Frames < 1 || !(t.Scale > 0) {
 		return errors.New("--repeats, --tries, --duration, --frames and --scale must be above 0")
 	}
-	return nil
+	if t.Warmup < 0 {
+		return errors.New("--warmup must not be below 0")
+	}
+	return checkCore(t.ServerCore)
 }
 
 // measure runs a node under each of the loads.
@@ -57,6 +61,9 @@ func (c *calibrate) Validate() error { return c.validate() }
 
 // Run implements the command.
 func (c *calibrate) Run(ctx context.Context) error {
+	if err := makeOut(filepath.Dir(c.Out)); err != nil {
+		return err
+	}
 	cells := []contest.Cell{
 		{Subscribers: 4000, Ticks: 1, FramesPerSecond: c.Frames / 2},
 		{Subscribers: 500, Ticks: 1, FramesPerSecond: c.Frames},

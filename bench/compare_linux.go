@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -17,11 +15,11 @@ import (
 
 // matrix is the options that compare and peers share.
 type matrix struct {
-	Subscribers []int         `help:"Numbers of subscribers."`
-	Ticks       []int         `help:"Ticks in a message."`
+	Subscribers []int         `help:"Numbers of subscribers." placeholder:"N"`
+	Ticks       []int         `help:"Ticks in a message." placeholder:"N"`
 	Symbols     []int         `default:"10" help:"Symbols of each subscriber."`
 	Market      []int         `default:"100" help:"Symbols that there are, in all."`
-	Servers     []string      `help:"Which servers; floor is what others are compared with."`
+	Servers     []string      `help:"Which servers; floor is what others are compared with." placeholder:"NAME"`
 	Repeats     int           `default:"5" help:"Times that each server is measured in each cell, by turns."`
 	Duration    time.Duration `default:"3s" help:"How long each is measured."`
 	Warmup      time.Duration `default:"1s" help:"How long its subscribers have been there by then."`
@@ -30,9 +28,9 @@ type matrix struct {
 	ConnectRate float64       `default:"2000" help:"Connections opened a second."`
 	Nap         time.Duration `default:"2ms" help:"The load looks only so often what has come, so that servers do not pay for waking it."`
 	ServerCore  int           `default:"0" help:"The core of the server; NATS, feed and load have the others."`
-	Streamer    string        `help:"The streamer to measure; built from this module if empty." placeholder:"FILE"`
+	Streamer    string        `type:"existingfile" help:"The streamer to measure; built from this module if empty." placeholder:"FILE"`
 	Out         string        `default:"bench/results" help:"Folder for the result; none if empty."`
-	Name        string        `help:"Name of the result; made of the day and the commit if empty."`
+	Name        string        `help:"Name of the result; made of the day and the commit if empty." placeholder:"NAME"`
 }
 
 // Validate reports what is wrong with the options.
@@ -60,7 +58,10 @@ func (m *matrix) Validate() error {
 	if m.Duration <= 0 || !(m.ConnectRate > 0) {
 		errs = append(errs, errors.New("--duration and --connect-rate must be above 0"))
 	}
-	return errors.Join(errs...)
+	if m.Warmup < 0 || m.Nap < 0 {
+		errs = append(errs, errors.New("--warmup and --nap must not be below 0"))
+	}
+	return errors.Join(append(errs, checkCore(m.ServerCore))...)
 }
 
 // compareCmd sets tickcast beside the floor and gws.
@@ -104,6 +105,9 @@ func (m *matrix) run(ctx context.Context, kind string, subscribers, ticks []int,
 			}
 		}
 	}
+	if err := makeOut(m.Out); err != nil {
+		return err
+	}
 	fmt.Fprintf(os.Stderr, "%d cells, %d servers, %d repeats: some %s\n", len(cells), len(names), m.Repeats, m.estimate(cells, len(names)))
 	result := contest.Result{Kind: kind, Stamp: host.NewStamp(commandLine()), Repeats: m.Repeats, Servers: map[string]string{}}
 	for _, name := range names {
@@ -138,21 +142,18 @@ func (m *matrix) estimate(cells []contest.Cell, servers int) time.Duration {
 
 // contest runs the servers in the cells.
 func (m *matrix) contest(ctx context.Context, cells []contest.Cell, names []string) ([]contest.Row, error) {
-	cores := host.Cores()
-	if len(cores) < 2 || !slices.Contains(cores, m.ServerCore) {
-		return nil, fmt.Errorf("the server needs core %d for itself and the load another; there are %v", m.ServerCore, cores)
+	own, rest, err := splitCores(m.ServerCore)
+	if err != nil {
+		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "tickcast-bench-")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	streamer := m.Streamer
-	if streamer == "" {
-		streamer = filepath.Join(dir, "streamer")
-		if out, err := exec.CommandContext(ctx, "go", "build", "-o", streamer, "github.com/tickcast/tickcast/cmd/streamer").CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("build the streamer: %w: %s", err, out)
-		}
+	node, err := streamer(ctx, m.Streamer, dir)
+	if err != nil {
+		return nil, err
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -160,11 +161,11 @@ func (m *matrix) contest(ctx context.Context, cells []contest.Cell, names []stri
 	}
 	run := contest.Contest{
 		Self: self, Dir: dir, Cells: cells, Repeats: m.Repeats, Tries: m.Tries, Warmup: m.Warmup, Duration: m.Duration, Nap: m.Nap, Connect: m.ConnectRate,
-		ServerOn: []int{m.ServerCore}, OthersOn: slices.DeleteFunc(cores, func(c int) bool { return c == m.ServerCore }),
+		ServerOn: own, OthersOn: rest,
 		Announced: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format, args...) },
 	}
 	for _, name := range names {
-		run.Servers = append(run.Servers, newServer(name, self, streamer))
+		run.Servers = append(run.Servers, newServer(name, self, node))
 	}
 	all, err := run.Run(ctx)
 	if err != nil {

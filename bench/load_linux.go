@@ -10,25 +10,25 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/tickcast/tickcast/bench/internal/fleet"
 	"github.com/tickcast/tickcast/bench/internal/host"
 	"github.com/tickcast/tickcast/bench/internal/tape"
-	"github.com/tickcast/tickcast/pkg/market"
 )
 
 // load opens subscribers, by the thousand in each of its processes, and counts what comes.
 type load struct {
 	URL         string        `default:"ws://127.0.0.1:8080/v1/stream" help:"Where the node's stream is."`
 	Subscribers int           `default:"1000" help:"How many connections."`
-	Processes   int           `help:"Processes that share them; enough for the descriptors if 0."`
+	Processes   int           `help:"Processes that share them; enough for the descriptors if 0." placeholder:"N"`
 	ConnectRate float64       `default:"1000" help:"Connections opened a second, over all processes."`
 	Symbols     int           `default:"10" help:"Symbols that each subscribes to."`
 	Pick        string        `default:"uniform" enum:"uniform,zipf,fixed,watchlists,even,own" help:"How each chooses them: uniform at random, zipf (popular ones more often), fixed (the first), watchlists (--watchlists random lists that many share), even (at random, one from each part of the list), own (each the next ones, which nobody else has while the list lasts)."`
 	Watchlists  int           `default:"50" help:"How many lists are shared, with --pick watchlists."`
-	Channels    []string      `default:"trade" help:"Channels of each symbol."`
+	Channels    []string      `default:"trade" enum:"trade,quote,bar" help:"Channels of each symbol: trade, quote, bar."`
 	Encoding    string        `default:"msgpack" enum:"msgpack,json" help:"msgpack or json."`
 	Interval    time.Duration `default:"-1ms" help:"interval_ms of each subscription; below 0 leaves it to the node."`
 	Policy      string        `help:"Policy of each subscription; the node's if empty." placeholder:"NAME"`
@@ -37,14 +37,14 @@ type load struct {
 	Compression bool          `help:"Offer permessage-deflate; inflating costs the generator more than all else."`
 	Warmup      time.Duration `default:"1s" help:"How long to let it run before counting, once all are subscribed."`
 	Duration    time.Duration `default:"10s" help:"How long to count."`
-	Slow        float64       `help:"Share of slow readers, 0 to 1; their latency is not counted."`
+	Slow        float64       `help:"Share of slow readers, 0 to 1; their latency is not counted." placeholder:"SHARE"`
 	SlowKind    []string      `default:"paused,throttled,stalled" help:"What slow readers do, by turns: paused (5 s of every 10), throttled (--read-rate), stalled (never read again)."`
 	ReadRate    int           `default:"10000" help:"Bytes a second that a throttled reader takes."`
 	StormEvery  time.Duration `help:"A reconnect storm so often: --storm-share of the connections end at once and come again at --connect-rate."`
 	StormShare  float64       `default:"0.5" help:"Share of the connections in a storm."`
 	Seed        uint64        `default:"1" help:"For the choice of symbols."`
 	Nap         time.Duration `help:"Look only so often what has come: the generator and its server's writes cost less, and latencies are longer by as much."`
-	PID         int           `name:"pid" help:"The server's process on this machine: tells its CPU per million events and messages, and memory per connection."`
+	PID         int           `name:"pid" help:"The server's process on this machine: tells its CPU per million events and messages, and memory per connection." placeholder:"PID"`
 	JSON        bool          `name:"json" help:"Print the result as JSON."`
 	HDRLog      string        `name:"hdr-log" help:"Write the latencies of each second to this file, in HDR's log format." placeholder:"FILE"`
 	Server      string        `hidden:"" default:"tickcast" enum:"tickcast,nats" help:"How subscribers speak."`
@@ -56,6 +56,9 @@ type load struct {
 // perProcess is how many connections a process takes on its own: a system gives a process
 // some 20,000 descriptors, and one loop reads no more than a core can.
 const perProcess = 15_000
+
+// intervalMax is the protocol's.
+const intervalMax = time.Minute
 
 // Validate reports what is wrong with the options.
 func (l *load) Validate() error {
@@ -72,13 +75,24 @@ func (l *load) Validate() error {
 	bad(!(l.ConnectRate > 0), "--connect-rate %v is not above 0", l.ConnectRate)
 	bad(l.Duration <= 0, "--duration %s is not above 0", l.Duration)
 	bad(l.Processes < 0, "--processes %d is below 0", l.Processes)
+	bad(l.Processes > l.Subscribers, "--processes %d is above the --subscribers, %d", l.Processes, l.Subscribers)
 	bad(l.ReadRate < 100, "--read-rate %d is below 100", l.ReadRate)
 	bad(!(l.StormShare >= 0 && l.StormShare <= 1), "--storm-share %v is not 0 to 1", l.StormShare)
-	for _, name := range l.Channels {
-		_, ok := market.ParseChannel(name)
-		bad(!ok, "--channels: no channel %q", name)
+	bad(len(l.Channels) == 0, "--channels names none")
+	bad(l.Policy != "" && !slices.Contains(policies, l.Policy), "--policy %q is none of %s", l.Policy, strings.Join(policies, ", "))
+	bad(l.Interval > intervalMax, "--interval %s is above %s", l.Interval, intervalMax)
+	bad(l.PID < 0, "--pid %d is below 0", l.PID)
+	for _, d := range []struct {
+		option string
+		value  time.Duration
+	}{{"warmup", l.Warmup}, {"storm-every", l.StormEvery}, {"nap", l.Nap}} {
+		bad(d.value < 0, "--%s %s is below 0", d.option, d.value)
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, l.planOf(nil).Validate())...)
+}
+
+func (l *load) planOf(names []string) *fleet.Plan {
+	return &fleet.Plan{Names: names, PerMember: l.Symbols, Pick: l.Pick, Watchlists: l.Watchlists, SlowShare: l.Slow, Slow: l.SlowKind, Seed: l.Seed}
 }
 
 // Run opens the subscribers, counts and prints.
@@ -103,11 +117,14 @@ func (l *load) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	l.plan = fleet.Plan{Names: names, PerMember: l.Symbols, Pick: l.Pick, Watchlists: l.Watchlists, SlowShare: l.Slow, Slow: l.SlowKind, Seed: l.Seed}
+	if l.Symbols > len(names) {
+		return fmt.Errorf("--symbols %d: the node knows %d", l.Symbols, len(names))
+	}
+	l.plan = *l.planOf(names)
 	if l.Processes == 0 {
 		l.Processes = (l.Subscribers + perProcess - 1) / perProcess
 	}
-	return l.plan.Validate()
+	return nil
 }
 
 // fetchSymbols asks the node what it knows.
@@ -187,7 +204,7 @@ func (l *load) measure(ctx context.Context) (*loadResult, error) {
 	r := &loadResult{Stamp: host.NewStamp(commandLine()), Subscribers: l.Subscribers, Warmup: l.Warmup.Seconds()}
 	log, err := newHDRLog(l.HDRLog)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--hdr-log: %w", err)
 	}
 	defer log.close()
 	if err := shares.connect(ctx, r); err != nil {

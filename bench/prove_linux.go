@@ -25,9 +25,9 @@ type proveCmd struct {
 	Many       int           `default:"15000" help:"Connections of memory and growth."`
 	Crowd      int           `default:"10000" help:"Connections of accept."`
 	ServerCore int           `default:"0" help:"The core of the server; NATS, feed and load have the others."`
-	Streamer   string        `help:"The streamer to measure; built from this module if empty." placeholder:"FILE"`
+	Streamer   string        `type:"existingfile" help:"The streamer to measure; built from this module if empty." placeholder:"FILE"`
 	Out        string        `default:"bench/results" help:"Folder for the result; none if empty."`
-	Name       string        `help:"Name of the result; made of the day and the commit if empty."`
+	Name       string        `help:"Name of the result; made of the day and the commit if empty." placeholder:"NAME"`
 }
 
 // A figure is one of those that were promised, with what was found.
@@ -76,7 +76,7 @@ func (c *proveCmd) Validate() error {
 	if c.Repeats < 1 || c.Duration <= 0 || c.Many < 1 || c.Crowd < 1 {
 		errs = append(errs, errors.New("--repeats, --duration, --many and --crowd must be above 0"))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, checkCore(c.ServerCore))...)
 }
 
 func partNames() (names []string) {
@@ -88,6 +88,9 @@ func partNames() (names []string) {
 
 // Run implements the command.
 func (c *proveCmd) Run(ctx context.Context) error {
+	if err := makeOut(c.Out); err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "tickcast-bench-")
 	if err != nil {
 		return err

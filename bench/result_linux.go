@@ -78,7 +78,7 @@ func (r *loadResult) print(out io.Writer) {
 	us := func(p fleet.Percentiles) string {
 		return fmt.Sprintf("p50 %d  p90 %d  p99 %d  p99.9 %d  max %d", p.P50, p.P90, p.P99, p.P999, p.Max)
 	}
-	row("connections", "%d asked for, %d subscribed in %.1f s, %d open at the end, %d failed %s", r.Subscribers, r.Ready, r.ConnectSeconds, r.Open, r.Failed, r.LastError)
+	row("connections", "%d asked for, %d subscribed in %.1f s, %d open at the end, %s", r.Subscribers, r.Ready, r.ConnectSeconds, r.Open, failures(r.Failed, r.LastError))
 	row("counted for", "%.2f s", r.Seconds)
 	row("events", "%d, %.0f/s", r.Events, per(r.Events))
 	row("messages", "%d, %.0f/s, %.1f events in each", r.Messages, per(r.Messages), float64(r.Events)/float64(max(1, r.Messages)))
@@ -97,6 +97,14 @@ func (r *loadResult) print(out io.Writer) {
 		row("server memory", "%.0f bytes a connection", r.Server.RSSPerConn)
 	}
 	_ = w.Flush()
+}
+
+// failures counts connections that could not be had, and tells why the last could not.
+func failures(n int64, last string) string {
+	if last == "" {
+		return fmt.Sprintf("%d failed", n)
+	}
+	return fmt.Sprintf("%d failed: %s", n, last)
 }
 
 func codes(closes map[int]int64) string {

@@ -41,8 +41,16 @@ func (w *work) args() []string {
 type floorCmd struct {
 	work
 	Addr        string `default:"127.0.0.1:8081" help:"Where subscribers connect, at any path."`
-	Loops       int    `help:"Event loops; one per core if 0."`
+	Loops       int    `help:"Event loops; one per core if 0." placeholder:"N"`
 	UpgradeOnly bool   `hidden:"" help:"Accept and upgrade, and do nothing more."`
+}
+
+// Validate reports what is wrong with the options.
+func (c *floorCmd) Validate() error {
+	if c.Loops < 0 {
+		return errors.Join(c.work.Validate(), fmt.Errorf("--loops %d is below 0", c.Loops))
+	}
+	return c.work.Validate()
 }
 
 // Run implements the command.
@@ -52,7 +60,7 @@ func (c *floorCmd) Run(ctx context.Context) error {
 	}
 	ln, err := net.Listen("tcp", c.Addr)
 	if err != nil {
-		return err
+		return fmt.Errorf("--addr: %w", err)
 	}
 	fmt.Printf("ready addr=%s\n", ln.Addr())
 	if c.UpgradeOnly {

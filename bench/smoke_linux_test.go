@@ -146,23 +146,47 @@ func TestHelpHelps(t *testing.T) {
 
 // A wrong option ends the program with status 2 and one line that names it.
 func TestWrongOptionsEndTheProgram(t *testing.T) {
-	for _, args := range [][]string{
-		{"load", "--subscribers", "0", "--symbols", "0"},
-		{"floor", "--rate", "0"},
-		{"compare", "--servers", "apache", "--ticks", "0"},
-		{"peers", "--duration", "-1s"},
-		{"verify", "--storm-every", "-1s"},
-		{"plan", "--target", "7"},
-		{"calibrate", "--repeats", "0"},
-		{"prove", "everything"},
-		{"report", "there-is-no-such-file"},
-		{"rival", "apache"},
-		{"load", "--no-such-option"},
-		{"no-such-command"},
+	for _, tt := range []struct{ args, names string }{
+		{"load --subscribers 0 --symbols 0", "--subscribers 0 --symbols"},
+		{"load --url http://127.0.0.1:1", "--url ws://"},
+		{"load --channels tea", "--channels tea"},
+		{"load --channels=", "--channels"},
+		{"load --policy mercy", "--policy mercy drop_oldest"},
+		{"load --interval 61s", "--interval 1m1s 1m0s"},
+		{"load --pick watchlists --watchlists 0", "--watchlists 0"},
+		{"load --slow 1.5", "--slow 1.5"},
+		{"load --slow NaN", "--slow NaN"},
+		{"load --slow 1 --slow-kind=", "--slow-kind"},
+		{"load --slow-kind sleepy", "--slow-kind sleepy stalled"},
+		{"load --warmup=-1s --storm-every=-1s --nap=-1s --pid=-1", "--warmup --storm-every --nap --pid"},
+		{"load --processes 2 --subscribers 1", "--processes 2 --subscribers 1"},
+		{"floor --rate 0", "--rate"},
+		{"floor --loops=-1", "--loops"},
+		{"compare --servers apache --ticks 0", "--servers apache --ticks"},
+		{"compare --server-core 4096", "--server-core 4096"},
+		{"compare --streamer /no/such", "--streamer /no/such"},
+		{"peers --duration -1s", "--duration"},
+		{"peers --warmup=-1s", "--warmup"},
+		{"verify --storm-every=-1s --settle=-1s", "--storm-every --settle"},
+		{"verify --slow 2", "--slow 2"},
+		{"plan --target 7", "--target"},
+		{"calibrate --repeats 0", "--repeats"},
+		{"calibrate --server-core 4096", "--server-core 4096"},
+		{"prove everything", "everything memory"},
+		{"prove --server-core=-1", "--server-core -1"},
+		{"report there-is-no-such-file", "there-is-no-such-file"},
+		{"rival apache", "apache"},
+		{"load --no-such-option", "--no-such-option"},
+		{"no-such-command", "no-such-command"},
 	} {
-		out, said, code := bench(t, args...)
+		out, said, code := bench(t, strings.Fields(tt.args)...)
 		if code != 2 || out != "" || strings.Count(said, "\n") != 1 || !strings.HasPrefix(said, "bench: ") {
-			t.Errorf("bench %s: exit status %d, want 2\n%s%s", strings.Join(args, " "), code, out, said)
+			t.Errorf("bench %s: exit status %d, want 2\n%s%s", tt.args, code, out, said)
+		}
+		for _, word := range strings.Fields(tt.names) {
+			if !strings.Contains(said, word) {
+				t.Errorf("bench %s: want %q in %q", tt.args, word, said)
+			}
 		}
 	}
 }

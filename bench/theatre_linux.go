@@ -7,8 +7,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,22 +24,16 @@ type theatre struct {
 }
 
 func newTheatre(ctx context.Context, c *proveCmd, dir string) (*theatre, error) {
-	cores := host.Cores()
-	if len(cores) < 2 || !slices.Contains(cores, c.ServerCore) {
-		return nil, fmt.Errorf("the server needs core %d for itself and the load another; there are %v", c.ServerCore, cores)
-	}
-	t := &theatre{proveCmd: c, server: []int{c.ServerCore}, rest: slices.DeleteFunc(cores, func(n int) bool { return n == c.ServerCore })}
+	t := &theatre{proveCmd: c}
 	var err error
+	if t.server, t.rest, err = splitCores(c.ServerCore); err != nil {
+		return nil, err
+	}
 	if t.self, err = os.Executable(); err != nil {
 		return nil, err
 	}
-	if t.Streamer == "" {
-		t.Streamer = filepath.Join(dir, "streamer")
-		if out, err := exec.CommandContext(ctx, "go", "build", "-o", t.Streamer, "github.com/tickcast/tickcast/cmd/streamer").CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("build the streamer: %w: %s", err, out)
-		}
-	}
-	return t, nil
+	t.Streamer, err = streamer(ctx, c.Streamer, dir)
+	return t, err
 }
 
 func (t *theatre) say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }

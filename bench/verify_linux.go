@@ -41,8 +41,8 @@ type verify struct {
 
 // Validate reports what is wrong with the options.
 func (v *verify) Validate() error {
-	if v.StormEvery < 0 || v.Settle < 0 {
-		return errors.New("--storm-every and --settle must not be below 0")
+	if v.Settle < 0 {
+		return errors.Join(fmt.Errorf("--settle %s is below 0", v.Settle), v.asLoad().Validate())
 	}
 	return v.asLoad().Validate()
 }
@@ -50,8 +50,8 @@ func (v *verify) Validate() error {
 func (v *verify) asLoad() *load {
 	return &load{
 		URL: v.URL, Subscribers: v.Subscribers, Symbols: v.Symbols, ConnectRate: v.ConnectRate, Duration: v.Duration,
-		Pick: "uniform", Slow: v.Slow, SlowKind: []string{"paused", "throttled", "stalled"}, ReadRate: v.ReadRate,
-		StormShare: v.StormShare, Seed: v.Seed, Token: v.Token, Insecure: v.Insecure,
+		Channels: []string{"trade"}, Pick: "uniform", Slow: v.Slow, SlowKind: []string{"paused", "throttled", "stalled"}, ReadRate: v.ReadRate,
+		StormEvery: v.StormEvery, StormShare: v.StormShare, Seed: v.Seed, Token: v.Token, Insecure: v.Insecure,
 	}
 }
 
@@ -263,7 +263,7 @@ func (a *auditor) sum(r *verdict) {
 func (r *verdict) print(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) { _, _ = fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
-	row("subscribers", "%d, resumed %d times, %d failures %s", r.Subscribers, r.Resumed, r.Failed, r.LastError)
+	row("subscribers", "%d, resumed %d times, %s", r.Subscribers, r.Resumed, failures(r.Failed, r.LastError))
 	row("closed, by code", "%s", codes(r.Closes))
 	row("trades", "%d delivered, %d in aggregates, %d in gaps", r.Trades, r.Aggregated, r.Missed)
 	row("quotes and bars", "%d", r.Others)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/tickcast/tickcast/internal/options"
@@ -28,7 +29,7 @@ type opts struct {
 	TokenFile string   `help:"File that holds the token; read again when the node wants a new one." placeholder:"FILE"`
 	Channels  []string `default:"trade,quote" help:"trade, quote, bar."`
 	JSON      bool     `name:"json" help:"Print one JSON value a line, events as in the protocol."`
-	Count     int64    `help:"sub: end after this many events; 0 never."`
+	Count     int64    `help:"sub: end after this many events; 0 never." placeholder:"N"`
 
 	channels []client.Channel
 }
@@ -59,6 +60,10 @@ func (o *opts) Validate() error {
 	bad(o.Command == "symbols" && len(o.Symbols) > 0, "symbols takes no symbol, got %q", strings.Join(o.Symbols, " "))
 	bad(o.Command == "", "no command: sub, symbols or snapshot") // kong would say so, but after this
 	bad((o.Command == "sub" || o.Command == "snapshot") && len(o.Symbols) == 0, "%s needs a symbol, such as BTC/USD", o.Command)
+	bad(o.Command == "sub" && len(o.Symbols) > 1 && slices.Contains(o.Symbols, client.Wildcard), "* stands alone")
+	bad(o.Command == "snapshot" && slices.Contains(o.Symbols, client.Wildcard), "* goes with sub")
+	bad(slices.Contains(o.Symbols, ""), "an empty symbol")
+	bad(o.Command == "symbols" && o.Given("channels"), "--channels goes with sub and snapshot")
 	bad(o.Command != "sub" && o.Count > 0, "--count goes with sub")
 	return errors.Join(errs...)
 }

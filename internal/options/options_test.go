@@ -66,6 +66,30 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+func TestGivenIsWhatIsMeantForThisProgram(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(file, []byte("wait: 5s\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TICKCAST_ORIGINS", "x")
+	t.Setenv("TICKCAST_PENDING", "2MiB")
+	var d demo
+	if err := options.Read("demo", "", &d, []string{"--config", file, "--addr=:8080", "--pending=1MiB"}, &bytes.Buffer{}); err != nil {
+		t.Fatal(err)
+	}
+	for option, want := range map[string]bool{
+		"addr":    true, // on the command line, though it is the default
+		"wait":    true, // in the file, though it is the default
+		"pending": true, // in the environment too
+		"origins": false,
+		"on":      false,
+	} {
+		if d.Given(option) != want {
+			t.Errorf("Given(%q) is %v, want %v", option, !want, want)
+		}
+	}
+}
+
 func TestWhatIsWrongIsNamedInOneLine(t *testing.T) {
 	write := func(text string) string {
 		name := filepath.Join(t.TempDir(), "c.yaml")

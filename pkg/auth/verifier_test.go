@@ -168,8 +168,8 @@ func TestConfigIsCheckedWhole(t *testing.T) {
 		cfg  Config
 		why  string
 	}{
-		{"no key", Config{}, "one of"},
-		{"two sources", Config{KeyFile: "k", JWKSURL: "https://x/keys"}, "one of"},
+		{"no key", Config{}, "is missing"},
+		{"two sources", Config{KeyFile: "k", JWKSURL: "https://x/keys"}, "exclude each other"},
 		{"plain http", Config{JWKSURL: "http://issuer.example/keys"}, "https"},
 		{"no URL", Config{JWKSURL: "keys.json"}, "no URL"},
 		{"a missing file", Config{KeyFile: "/no/such/file"}, "no such file"},

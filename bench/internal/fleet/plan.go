@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -10,7 +11,7 @@ import (
 // A Plan says what each of any number of members is. It is the same for the same Seed,
 // whichever process makes a member.
 type Plan struct {
-	Names      []string // to choose from
+	Names      []string // to choose from, at least PerMember
 	PerMember  int      // symbols of each
 	Pick       string   // one of Picks
 	Watchlists int      // how many there are for "watchlists"
@@ -24,24 +25,22 @@ var Picks = []string{"uniform", "zipf", "fixed", "watchlists", "even", "own"}
 
 var paceNames = map[string]Pace{"paused": Paused, "throttled": Throttled, "stalled": Stalled}
 
-// Validate reports what is wrong.
+// Validate reports every problem, by the name of the option. The names it leaves to whoever has them.
 func (p *Plan) Validate() error {
-	switch {
-	case p.PerMember > len(p.Names):
-		return fmt.Errorf("%d symbols for each, and there are %d", p.PerMember, len(p.Names))
-	case p.Pick == "watchlists" && p.Watchlists < 1:
-		return fmt.Errorf("%d watchlists", p.Watchlists)
-	case !(p.SlowShare >= 0 && p.SlowShare <= 1):
-		return fmt.Errorf("a share of %v slow readers, must be 0 to 1", p.SlowShare)
-	case p.SlowShare > 0 && len(p.Slow) == 0:
-		return fmt.Errorf("slow readers of no kind")
-	}
-	for _, name := range p.Slow {
-		if _, ok := paceNames[name]; !ok {
-			return fmt.Errorf("slow readers of kind %q; there are paused, throttled and stalled", name)
+	var errs []error
+	bad := func(wrong bool, format string, args ...any) {
+		if wrong {
+			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	return nil
+	bad(p.Pick == "watchlists" && p.Watchlists < 1, "--watchlists %d is not above 0", p.Watchlists)
+	bad(!(p.SlowShare >= 0 && p.SlowShare <= 1), "--slow %v is not 0 to 1", p.SlowShare)
+	bad(p.SlowShare > 0 && len(p.Slow) == 0, "--slow-kind names none")
+	for _, name := range p.Slow {
+		_, ok := paceNames[name]
+		bad(!ok, "--slow-kind: %q is none of paused, throttled, stalled", name)
+	}
+	return errors.Join(errs...)
 }
 
 // Member makes the nth member.

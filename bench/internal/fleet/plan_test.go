@@ -58,7 +58,6 @@ func TestMembersAreAsPlanned(t *testing.T) {
 
 func TestWrongPlansAreRefused(t *testing.T) {
 	for _, p := range []Plan{
-		{Names: names(3), PerMember: 4},
 		{Names: names(3), PerMember: 1, Pick: "watchlists"},
 		{Names: names(3), PerMember: 1, SlowShare: 2, Slow: []string{"stalled"}},
 		{Names: names(3), PerMember: 1, SlowShare: 1},
