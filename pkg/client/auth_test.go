@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -23,7 +24,12 @@ var secret = []byte("a secret of no less than thirty-two bytes")
 // sign makes a token of its own name that lets the holder see the symbols until exp.
 func sign(t *testing.T, name string, exp time.Time, symbols ...string) string {
 	t.Helper()
-	claims := jwt.MapClaims{"jti": name, "exp": exp.Unix(), "tickcast": map[string]any{"symbols": symbols}}
+	return signRights(t, name, exp, map[string]any{"symbols": symbols})
+}
+
+func signRights(t *testing.T, name string, exp time.Time, rights map[string]any) string {
+	t.Helper()
+	claims := jwt.MapClaims{"jti": name, "exp": exp.Unix(), "tickcast": rights}
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(secret)
 	if err != nil {
 		t.Fatal(err)
@@ -130,6 +136,74 @@ func TestRenewalsKeepTheConnection(t *testing.T) {
 	if again := told.have(client.StateReconnecting, nil); len(again) > 0 {
 		t.Errorf("the connection was given up: %+v", again)
 	}
+}
+
+// The node tells of it in words, by an err that answers no request.
+func TestStreamsThatANewTokenDoesNotAllowEndAndSoTheProgramIsTold(t *testing.T) {
+	const all, a, b = client.Wildcard, "A", "B"
+	for _, tt := range []struct {
+		name    string
+		symbols []string // subscribed one after the other
+		rights  map[string]any
+		err     error
+		ended   []string
+		goesOn  string
+	}{
+		{"another symbol", []string{a, b}, map[string]any{"symbols": []string{a}}, client.ErrForbidden, []string{b}, a},
+		{"fewer symbols", []string{a, b}, map[string]any{"symbols": []string{all}, "max_symbols": 1}, client.ErrTooManySymbols, []string{b}, a},
+		{"a channel less", []string{all}, map[string]any{"symbols": []string{all}, "channels": []string{"quote"}}, client.ErrForbidden, []string{all}, ""},
+		{"fewer symbols beside a wildcard", []string{all, a, b}, map[string]any{"symbols": []string{all}, "max_symbols": 1}, nil, nil, b},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v, n, _ := openGuarded(t)
+			var renewed atomic.Bool
+			less := make(chan struct{})
+			c := dial(t, n.url, client.WithTokenSource(func(ctx context.Context) (client.Token, error) {
+				if renewed.Swap(true) {
+					select {
+					case <-less:
+					case <-ctx.Done():
+					}
+					return client.Token{Value: signRights(t, "2", anHour(), tt.rights)}, ctx.Err()
+				}
+				return client.Token{Value: sign(t, "1", anHour(), all), Expires: time.Now().Add(time.Millisecond)}, nil
+			}))
+			for _, symbol := range tt.symbols {
+				subscribe(t, c, tradesOf(symbol))
+			}
+			close(less)
+			var ended []string
+			for range tt.ended {
+				read(t, c, "the streams' end", func(ev client.Event) bool {
+					lost, ok := ev.(client.Refused)
+					if ok && errors.Is(lost.Err, tt.err) {
+						ended = append(ended, lost.Stream.Symbol)
+					}
+					return ok
+				})
+			}
+			if !slices.Equal(ended, tt.ended) {
+				t.Errorf("%v ended, want %v", ended, tt.ended)
+			}
+			if tt.goesOn == "" {
+				return
+			}
+			await(t, "the second token to hold", func() bool { return c.Subscribe(t.Context(), barsOf(b)) != nil })
+			v.trades(tt.goesOn, 1)
+			read(t, c, "the next trade", func(ev client.Event) bool {
+				if lost, ok := ev.(client.Refused); ok && lost.Stream.Channel == client.ChannelTrade {
+					t.Errorf("ended too: %+v", lost)
+				}
+				tr, ok := ev.(client.Trade)
+				return ok && tr.Symbol == tt.goesOn
+			})
+		})
+	}
+}
+
+// barsOf asks for what every second token refuses.
+func barsOf(symbol string) client.Subscription {
+	return client.Subscription{Channels: []client.Channel{client.ChannelBar}, Symbols: []string{symbol}}
 }
 
 func TestATokenThatEndsIsReplacedAndNothingIsMissed(t *testing.T) {

@@ -69,6 +69,17 @@ func (b *books) remove(s Stream) {
 	}
 }
 
+// unname notes that a stream is not to be had by its name, and reports whether it has ended by
+// that: a wildcard may cover it.
+func (b *books) unname(s Stream) (ended bool) {
+	delete(b.named, s)
+	if b.has(s) {
+		return false
+	}
+	delete(b.last, s)
+	return true
+}
+
 // has reports whether events of a stream are wanted.
 func (b *books) has(s Stream) bool {
 	if _, ok := b.named[s]; ok {

@@ -201,6 +201,7 @@ func (c *Client) take(ln *link, events []Event) {
 		ln.hello, events = hello, events[1:]
 	}
 	out := make([]Event, 0, len(events))
+	var less codec.Code // what the token in force allows less of than the one before
 	c.mu.Lock()
 	for _, ev := range events {
 		switch ev := ev.(type) {
@@ -208,6 +209,9 @@ func (c *Client) take(ln *link, events []Event) {
 			out = append(out, c.answered(ln, ev.ID, ev.Rejected, nil)...)
 		case codec.Error:
 			out = append(out, c.answered(ln, ev.ID, nil, &Error{Code: int(ev.Code), Message: ev.Message})...)
+			if ev.ID == nil && less != codec.CodeForbidden {
+				less = ev.Code
+			}
 		case codec.Bye:
 			ln.bye = &ev
 		case codec.Heartbeat, codec.Pong, codec.Hello:
@@ -219,8 +223,13 @@ func (c *Client) take(ln *link, events []Event) {
 	}
 	authed, refusal := ln.authed, ln.refusal
 	c.mu.Unlock()
-	if !ln.up {
+	switch {
+	case !ln.up:
 		c.greeted(ln, authed, refusal)
+	case less == codec.CodeForbidden:
+		c.askAgain(ln, func(Stream) bool { return true })
+	case less == codec.CodeTooManySymbols:
+		c.askAgain(ln, func(s Stream) bool { return s.Symbol != Wildcard })
 	}
 	c.backlog.put(ln.ctx, out)
 }
@@ -267,6 +276,16 @@ func (c *Client) raise(ln *link) {
 	if !c.wasReady() {
 		close(c.ready)
 	}
+}
+
+// askAgain asks a link in use for what the client has. Of a stream that is there this changes
+// nothing, and the answers name each that a new token has ended, which the node tells in words
+// only, and not of all.
+func (c *Client) askAgain(ln *link, only func(Stream) bool) {
+	c.mu.Lock()
+	requests := c.books.plan(0, only)
+	c.mu.Unlock()
+	c.askOwn(ln, requests...)
 }
 
 // askOwn sends requests that nobody waits for.

@@ -41,8 +41,8 @@ type (
 	Reason = codec.Reason
 )
 
-// Refused says that a node which the client reconnected to does not give a stream that
-// another gave before: the token no longer allows it, or allows fewer. The stream has ended.
+// Refused says that the client does not get a stream that it had: its new token, or the token
+// on the node that it reconnected to, does not allow it, or allows fewer. The stream has ended.
 // Its symbol is [Wildcard] where that was refused.
 type Refused struct {
 	Stream Stream

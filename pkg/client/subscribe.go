@@ -301,7 +301,11 @@ func (c *Client) resumed(ln *link, q codec.Request, rejected map[string]codec.Co
 				continue
 			}
 			switch codec.Code(err.Code) {
-			case codec.CodeForbidden, codec.CodeTooManySymbols, codec.CodeBadRequest:
+			case codec.CodeTooManySymbols:
+				if c.books.unname(s) {
+					tell = append(tell, Refused{Stream: s, Err: err})
+				}
+			case codec.CodeForbidden, codec.CodeBadRequest:
 				c.books.remove(s)
 				tell = append(tell, Refused{Stream: s, Err: err})
 			default:

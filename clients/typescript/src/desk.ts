@@ -14,6 +14,7 @@ const everything = "*";
 const channelNames = ["trade", "quote", "bar"] as const;
 // "Not now" rather than "not you": asked again after a while.
 const passing = new Set<number>([Code.tooMany, Code.serverFault, Code.noUpstream]);
+const less = new Set<number>([Code.forbidden, Code.tooManySymbols]);
 const askAgainMs = 2_000;
 
 /** One stream that somebody wants, or a channel's wildcard. */
@@ -122,6 +123,10 @@ export class Desk implements SubscriptionOwner {
         case "err":
           if (!this.refuse(event.id, event.code, event.message))
             fault = new TickcastError(event.message, event.code);
+          // A new token allows less. The node tells in words which streams that ends; the answers to asking
+          // for all once more name them one by one, and change nothing about the others.
+          if (event.id === undefined && less.has(event.code) && this.maxSymbols !== undefined)
+            this.opened(this.maxSymbols);
           break;
         case "trade":
         case "quote":
