@@ -336,15 +336,18 @@ describe("a refusal", () => {
     expect(acked()).toMatchObject([{ symbols: ["*"] }]);
   });
 
-  it.each([4403, 4413])("with %d for no request: what a new token has ended is found out and told", (code) => {
-    want("A", "B");
-    socket().hello();
-    acked();
-    socket().say(["err", null, code, "ended, since the new token does not allow it: B"]);
-    expect(acked({ B: code })).toMatchObject([{ op: "subscribe", symbols: ["A", "B"] }]);
-    socket().say(trade("A", 1));
-    expect(seen).toEqual([`${code} B`, "trade A 1"]);
-  });
+  it.each([4403, 4413])(
+    "with %d for no request: what a new token has ended is found out and told",
+    (code) => {
+      want("A", "B");
+      socket().hello();
+      acked();
+      socket().say(["err", null, code, "ended, since the new token does not allow it: B"]);
+      expect(acked({ B: code })).toMatchObject([{ op: "subscribe", symbols: ["A", "B"] }]);
+      socket().say(trade("A", 1));
+      expect(seen).toEqual([`${code} B`, "trade A 1"]);
+    },
+  );
 
   it("that belongs to no subscription is told by the client", () => {
     const refused: unknown[] = [];
