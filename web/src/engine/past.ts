@@ -39,9 +39,9 @@ export class Past {
       this.leave();
       done(had);
     };
-    client.on("state", ({ kind }) => {
+    client.on("state", (state) => {
       // A node that refuses one more connection has its reasons: it is not asked twice.
-      if (kind === "waiting") end([]);
+      if (state.kind === "waiting" || (state.kind === "closed" && state.error)) end([]);
     });
     const after = { trade: { [symbol]: Math.max(0, first - 1 - tradesMax) } };
     client.subscribe({ channels: ["trade"], symbols: [symbol], after }, (event) => {
