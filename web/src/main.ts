@@ -4,6 +4,7 @@
 import { Code, type DeliveryOptions } from "tickcast";
 import { readSymbols, writeSymbols } from "./address";
 import { formatBytes, formatCount } from "./format";
+import { keep, kept } from "./kept";
 import type { BoardView, Frame, LinkState, ToEngine } from "./messages";
 import { Samples } from "./samples";
 import { Banner, troubleOf } from "./ui/banner";
@@ -120,7 +121,7 @@ function star(symbol: string, on: boolean): void {
   starred = on ? [...starred, symbol] : starred.filter((name) => name !== symbol);
   tell({ do: "star", symbol, on });
   if (symbol === selected && table.rejects(symbol)) selected = ""; // there is nothing more to see of it
-  keep();
+  remember();
 }
 
 function enter(next: BoardView["scope"]): void {
@@ -128,7 +129,7 @@ function enter(next: BoardView["scope"]): void {
   scopes.set(scope);
   byId("scroll").scrollTop = 0;
   viewChanged();
-  keep();
+  remember();
 }
 
 /** The part of the page that a small screen shows. */
@@ -155,14 +156,14 @@ function found({ rows }: Frame): void {
 }
 
 /** The list is the reader's own: it stays in the address, to be passed on, and in this browser. */
-function keep(): void {
-  localStorage.setItem("starred", JSON.stringify(starred));
+function remember(): void {
+  keep("starred", JSON.stringify(starred));
   history.replaceState(null, "", scope === "starred" ? writeSymbols(starred) : location.pathname);
 }
 
 function stored(): string[] {
   try {
-    const list: unknown = JSON.parse(localStorage.getItem("starred") ?? "[]");
+    const list: unknown = JSON.parse(kept("starred") ?? "[]");
     return Array.isArray(list) ? list.filter((name) => typeof name === "string") : [];
   } catch {
     return [];

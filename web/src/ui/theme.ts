@@ -1,3 +1,4 @@
+import { keep, kept } from "../kept";
 import { byId, setText } from "./dom";
 
 const themes = ["system", "light", "dark"] as const;
@@ -9,11 +10,10 @@ export class Theme {
   private readonly button = byId("theme");
 
   constructor(private readonly changed: () => void) {
-    const kept = localStorage.getItem("theme");
-    this.name = themes.find((name) => name === kept) ?? "system";
+    this.name = themes.find((name) => name === kept("theme")) ?? "system";
     this.button.addEventListener("click", () => {
       this.name = themes[(themes.indexOf(this.name) + 1) % themes.length]!;
-      localStorage.setItem("theme", this.name);
+      keep("theme", this.name);
       this.apply();
     });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);
