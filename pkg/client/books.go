@@ -1,6 +1,7 @@
 package client
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/tickcast/tickcast/pkg/market"
@@ -26,7 +27,8 @@ func newBooks() books {
 	return books{named: make(map[Stream]want), except: make(map[Stream]struct{}), last: make(map[Stream]int64)}
 }
 
-// add notes a subscription that a node has granted.
+// add notes a subscription that a node has granted. A wildcard takes the place of the names on its
+// channel, as it does at the node.
 func (b *books) add(s Stream, w want) {
 	if s.Symbol != Wildcard {
 		b.named[s] = w
@@ -34,15 +36,12 @@ func (b *books) add(s Stream, w want) {
 		return
 	}
 	b.all[s.Channel] = &w
-	b.forgetAll(b.except, s.Channel)
+	forgetAll(b.except, s.Channel)
+	forgetAll(b.named, s.Channel)
 }
 
-func (b *books) forgetAll(of map[Stream]struct{}, ch Channel) {
-	for s := range of {
-		if s.Channel == ch {
-			delete(of, s)
-		}
-	}
+func forgetAll[V any](of map[Stream]V, ch Channel) {
+	maps.DeleteFunc(of, func(s Stream, _ V) bool { return s.Channel == ch })
 }
 
 // remove notes that a stream, or with the wildcard a whole channel, has ended.
@@ -56,17 +55,9 @@ func (b *books) remove(s Stream) {
 		return
 	}
 	b.all[s.Channel] = nil
-	b.forgetAll(b.except, s.Channel)
-	for other := range b.named {
-		if other.Channel == s.Channel {
-			delete(b.named, other)
-		}
-	}
-	for other := range b.last {
-		if other.Channel == s.Channel {
-			delete(b.last, other)
-		}
-	}
+	forgetAll(b.except, s.Channel)
+	forgetAll(b.named, s.Channel)
+	forgetAll(b.last, s.Channel)
 }
 
 // unname notes that a stream is not to be had by its name, and reports whether it has ended by

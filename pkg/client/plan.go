@@ -88,7 +88,7 @@ func (b *books) plan(symbolsMax int, only func(Stream) bool) []codec.Request {
 	for s := range named {
 		names[s.Symbol] = struct{}{}
 	}
-	var last []codec.Request // wildcards go last: they add what is not named
+	var last []codec.Request // wildcards: behind what is resumed by name, since they resume only so much
 	for w, channels := range wilds {
 		q := w.request(codec.OpSubscribe, channels.list())
 		q.Symbols = []string{Wildcard}
@@ -107,6 +107,15 @@ func (b *books) plan(symbolsMax int, only func(Stream) bool) []codec.Request {
 		all = append(all, split(codec.OpSubscribe, g.want, g.channels, g.symbols, b.last)...)
 	}
 	all = append(all, last...)
+	again := make(map[Stream]want) // a wildcard has taken their place, and their options
+	for s, w := range b.named {
+		if b.all[s.Channel] != nil && only(Stream{Channel: s.Channel, Symbol: Wildcard}) {
+			again[s] = w
+		}
+	}
+	for _, g := range group(again) {
+		all = append(all, split(codec.OpSubscribe, g.want, g.channels, g.symbols, nil)...)
+	}
 	ended := make(map[Stream]want)
 	for s := range b.except {
 		if only(Stream{Channel: s.Channel, Symbol: Wildcard}) {
