@@ -33,14 +33,23 @@ func main() {
 	k := kong.Must(&cli, kong.Name("bench"), kong.Description("Measures a running tickcast from outside."), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	kctx, err := k.Parse(os.Args[1:])
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", strings.ReplaceAll(err.Error(), "\n", "; "))
+		fmt.Fprintln(os.Stderr, "bench:", oneLine(err))
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	kctx.BindTo(ctx, (*context.Context)(nil))
-	if err := kctx.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
+	switch err := kctx.Run(); {
+	case err == nil:
+	case ctx.Err() != nil: // what else went wrong, went wrong by that
+		fmt.Fprintln(os.Stderr, "bench: interrupted")
+		os.Exit(1)
+	default:
+		fmt.Fprintln(os.Stderr, "bench:", oneLine(err))
 		os.Exit(1)
 	}
+}
+
+func oneLine(err error) string {
+	return strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
 }
