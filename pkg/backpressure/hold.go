@@ -31,11 +31,12 @@ func (h *Hold) Gap(s market.Stream, id uint32, from, to int64, r codec.Reason) {
 // Bytes returns the size of what is held, which counts toward the session's budget.
 func (h *Hold) Bytes() int { return h.q.Bytes() }
 
-// Footprint and Squeeze are those of [Queue].
+// Footprint, Squeeze and Relax are those of [Queue].
 func (h *Hold) Footprint() int { return h.q.Footprint() }
 
-// Squeeze lowers the hold's budget for good.
 func (h *Hold) Squeeze(budget int) Outcome { return h.q.Squeeze(budget) }
+
+func (h *Hold) Relax(budget int) { h.q.Relax(budget) }
 
 // Empty reports that nothing is held.
 func (h *Hold) Empty() bool { return h.q.Empty() }

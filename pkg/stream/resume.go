@@ -26,10 +26,11 @@ func (s *session) resume(tl tail, after int64) {
 	if s.ending() {
 		return
 	}
-	of := tl.tape.stream
+	of, was := tl.tape.stream, s.queue.Footprint()
 	tl.walk(after,
 		func(c *codec.Chunk) { s.queue.Backfill(c, s.sh.now) },
 		func(g gap) { s.queue.Gap(of, uint32(tl.tape.id), g.from, g.to, g.reason) })
+	s.grew(s.queue.Footprint() - was)
 	s.mark()
 }
 

@@ -204,15 +204,16 @@ func (s *session) push(c *codec.Chunk, opt option) {
 	if s.leaving != nil && s.leaving.closing != 0 {
 		return
 	}
-	if s.laden {
-		s.sh.grown += len(c.Bytes)
-	}
 	if opt.intervalMS > 0 {
-		l := s.lane(opt)
-		s.count(l.hold.Add(c, opt.policy))
+		h := &s.lane(opt).hold
+		was := h.Footprint()
+		s.count(h.Add(c, opt.policy))
+		s.grew(h.Footprint() - was)
 		return
 	}
+	was := s.queue.Footprint()
 	s.count(s.queue.Push(c, opt.policy, s.sh.now))
+	s.grew(s.queue.Footprint() - was)
 	s.mark()
 }
 
@@ -339,6 +340,7 @@ func (s *session) send(m *message) {
 		s.stuckAt, s.waiting = sh.now, -1
 		s.watch()
 		s.load()
+		s.grew(s.wire.Waiting())
 	}
 }
 

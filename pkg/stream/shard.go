@@ -58,9 +58,9 @@ type shard struct {
 	laden    []*session // hold memory from one turn to the next
 	relieved int64      // when they were last looked at
 	held     int        // by all of them then
-	grown    int        // bytes pushed to them since
+	grown    int        // by how much that has become more, at the most
 	memory   int        // that they may hold together
-	sizes    []int      // of theirs, while they are compared
+	burdens  []burden   // of theirs, while they are compared
 }
 
 func newShard(n int, cfg *Config, c clock) *shard {
@@ -206,7 +206,7 @@ func (sh *shard) turn() (wake int64) {
 	if wake = sh.flush(); wake != 0 {
 		sh.inbox.sleepUntilFlush()
 	}
-	if len(sh.laden) > 0 && sh.now-sh.relieved >= int64(relieveEvery) {
+	if sh.relieveDue() {
 		sh.relieve()
 	}
 	if len(sh.laden) > 0 { // their sums must not outlive them

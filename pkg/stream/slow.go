@@ -1,12 +1,10 @@
 package stream
 
 import (
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/tickcast/tickcast/pkg/backpressure"
 	"github.com/tickcast/tickcast/pkg/codec"
 )
 
@@ -16,11 +14,6 @@ const (
 	// A session calls itself slow when its oldest event is older than slowAge, and no more
 	// when that is below half of it.
 	slowAge = time.Second
-	// relieveEvery is how often the memory of those behind is summed up: about 20 ns each.
-	relieveEvery = 5 * time.Millisecond
-	// relieveShare of what they may hold is kept free: what queues need besides what was pushed
-	// to them goes there. Twice as much is made free at once.
-	relieveShare = 16
 	// retrySlow is what a subscriber that was cut for slowness is told to wait.
 	retrySlow = time.Second
 )
@@ -125,101 +118,4 @@ func (s *session) sendStat() {
 	})
 	st.last = now
 	s.control(s.sh.rec)
-}
-
-// load has the memory of the session's queue and lanes watched while they hold anything
-// from one turn to the next.
-func (s *session) load() {
-	if !s.laden {
-		s.laden = true
-		s.sh.laden = append(s.sh.laden, s)
-	}
-}
-
-// relieveGrown keeps to the bound within a turn: one that brings what came in a second, to
-// thousands that do not read, would go far beyond it.
-func (sh *shard) relieveGrown() {
-	if sh.held+sh.grown > sh.memory-sh.memory/relieveShare {
-		sh.relieve()
-	}
-}
-
-// relieve keeps what all slow sessions together hold under the shard's share of the node's
-// memory. Those that hold the most give first, down to one level for all of them, and those
-// below it, the healthy among them, give nothing.
-func (sh *shard) relieve() {
-	held, total, slow := sh.laden[:0], 0, 0
-	for _, s := range sh.laden {
-		if s.ending() || !s.busy && s.pendingBytes() == 0 {
-			s.laden = false
-			s.queue.Relax(sh.cfg.PendingBytes)
-			continue
-		}
-		held = append(held, s)
-		total += s.footprint()
-		if s.slow {
-			slow++
-		}
-	}
-	clear(sh.laden[len(held):])
-	sh.laden = held
-	sh.relieved, sh.held, sh.grown = sh.now, total, 0
-	sh.counts.ladenBytes.Store(int64(total))
-	sh.counts.slow.Store(int64(slow))
-	if total <= sh.memory-sh.memory/relieveShare {
-		if total <= sh.memory/2 {
-			for _, s := range sh.laden {
-				s.queue.Relax(sh.cfg.PendingBytes)
-			}
-		}
-		return
-	}
-	sh.held = sh.memory - 2*sh.memory/relieveShare
-	level := sh.level(sh.held)
-	for _, s := range sh.laden {
-		if n := s.footprint(); n > level {
-			s.squeeze(level)
-		}
-	}
-}
-
-// level is the footprint that each laden session may keep so that all together have most.
-func (sh *shard) level(most int) int {
-	sizes := sh.sizes[:0]
-	for _, s := range sh.laden {
-		sizes = append(sizes, s.footprint())
-	}
-	slices.Sort(sizes)
-	sh.sizes = sizes
-	for i, n := range sizes {
-		if rest := len(sizes) - i; n*rest > most {
-			return max(0, most/rest)
-		}
-		most -= n
-	}
-	return most
-}
-
-// footprint is the memory that the session holds on to beyond an idle one.
-func (s *session) footprint() int {
-	n := s.queue.Footprint() + s.wire.Waiting()
-	for i := range s.lanes {
-		n += s.lanes[i].hold.Footprint()
-	}
-	return n
-}
-
-// squeeze brings the session's memory down to the level by its policies, or cuts it if they
-// give up too little.
-func (s *session) squeeze(level int) {
-	budget := s.queue.Bytes() / max(1, s.footprint()/max(1, level)+1)
-	var o backpressure.Outcome
-	for i := range s.lanes {
-		o.Add(s.lanes[i].hold.Squeeze(budget))
-	}
-	o.Add(s.queue.Squeeze(budget))
-	s.count(o)
-	if s.footprint() > level {
-		s.evict("the node is short of memory and this session holds the most")
-	}
 }
