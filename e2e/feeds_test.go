@@ -45,11 +45,29 @@ func TestAStandbyFeedTakesOver(t *testing.T) {
 		}
 		active = standby
 	}
-	active.stop()
 	for _, s := range subs {
-		for _, g := range s.gaps() {
-			t.Errorf("%+v, though the numbers go on", g)
+		s.wasTold(3)
+	}
+}
+
+// wasTold wants the subscriber to know of so many changes of the feed: by one number for what may
+// be missing in each stream of trades, and by nothing else.
+func (s *subscriber) wasTold(changes int) {
+	s.t.Helper()
+	told := make(map[market.Stream]int)
+	gaps := s.gaps()
+	for _, g := range gaps {
+		if told[g.Stream]++; g.Stream.Channel != market.ChannelTrade || g.Reason != codec.ReasonUpstream || g.From != g.To {
+			s.t.Errorf("%+v, though the numbers go on", g)
 		}
+	}
+	for stream, n := range told {
+		if n != changes {
+			s.t.Errorf("%v was told %d times of %d changes: %+v", stream, n, changes, gaps)
+		}
+	}
+	if len(told) != len(few) {
+		s.t.Errorf("%d of %d streams of trades were told of a change", len(told), len(few))
 	}
 }
 

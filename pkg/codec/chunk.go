@@ -14,6 +14,7 @@ type Chunk struct {
 	Channel     market.Channel
 	Symbol      string
 	First, Last int64  // seqs, both included, no hole between
+	Void        int64  // how many numbers right before First no tick has, as the feed said; see ParseChunk
 	N           int    // ticks
 	Bytes       []byte // N msgpack records
 	At          int64  // when it reached the node, on the node's clock; the node's as Stream is
@@ -25,10 +26,11 @@ type Chunk struct {
 }
 
 // ParseChunk checks body, an upstream message: trades, quotes or bars of stream s whose
-// seqs rise by one up to [market.SeqMax], each as [NextTick] wants it. One gap with reason reset may lead them;
-// its last seq, up to which the stream's new numbers were never used, is returned as reset,
-// which is otherwise 0, and lies before the
-// first tick's. The chunk aliases body. The error is [ErrMalformed].
+// seqs rise by one up to [market.SeqMax], each as [NextTick] wants it. One gap may lead them. Of
+// reason reset, its last seq, up to which the stream's new numbers were never used, is returned as
+// reset, which is otherwise 0, and lies before the first tick's. Of reason upstream, it ends right
+// before the first tick, and its numbers stand for what no feed has published: nobody need look
+// for them. The chunk aliases body. The error is [ErrMalformed].
 func ParseChunk(s market.Stream, body []byte) (c *Chunk, reset int64, err error) {
 	c = &Chunk{Channel: s.Channel, Symbol: s.Symbol}
 	var first beginning
@@ -49,9 +51,11 @@ func ParseChunk(s market.Stream, body []byte) (c *Chunk, reset int64, err error)
 		switch {
 		case h.Kind == KindGap && i == 0 && gapReason(body[:n]) == ReasonReset:
 			reset, start = h.To, n
+		case h.Kind == KindGap && i == 0 && gapReason(body[:n]) == ReasonUpstream:
+			c.Last, c.Void, start = h.To, h.To-h.Seq+1, n
 		case h.Kind == KindGap || h.Kind == KindAggregate:
 			return nil, 0, fmt.Errorf("%w: %v holds a gap or an aggregate at byte %d", ErrMalformed, s, i)
-		case c.N == 0 && h.Seq <= reset, c.N > 0 && h.Seq != c.Last+1:
+		case c.N == 0 && h.Seq <= reset, (c.N > 0 || c.Void > 0) && h.Seq != c.Last+1:
 			return nil, 0, fmt.Errorf("%w: %v goes from seq %d to %d", ErrMalformed, s, max(c.Last, reset), h.Seq)
 		default:
 			if c.N == 0 {
@@ -85,6 +89,9 @@ func gapReason(rec []byte) Reason {
 	return Reason(r)
 }
 
+// Begins is the first seq that the chunk accounts for: of its ticks, or of those that no tick has.
+func (c *Chunk) Begins() int64 { return c.First - c.Void }
+
 // LastRecord returns the newest tick's msgpack record, which aliases Bytes.
 func (c *Chunk) LastRecord() []byte { return c.Bytes[c.last:] }
 
@@ -99,7 +106,7 @@ func (c *Chunk) LastTime() int64 {
 	return at
 }
 
-// From returns the part of c with seqs from seq on: c itself if that is all of it, nil if
+// From returns the part of c with ticks from seq on: c itself if that is all of it, nil if
 // it is nothing. A part is a Chunk of its own that shares c's Bytes.
 func (c *Chunk) From(seq int64) *Chunk {
 	switch {
@@ -144,12 +151,12 @@ func Join(chunks []*Chunk) *Chunk {
 func (c *Chunk) Copy(room int) *Chunk {
 	return &Chunk{
 		Stream: c.Stream, Channel: c.Channel, Symbol: c.Symbol, At: c.At,
-		First: c.First, Last: c.Last, N: c.N,
+		First: c.First, Last: c.Last, N: c.N, Void: c.Void,
 		Bytes: append(make([]byte, 0, max(room, len(c.Bytes))), c.Bytes...), last: c.last,
 	}
 }
 
-// Extend adds the ticks of next, which begin with the seq after c's last. It is for whoever
+// Extend adds the ticks of next, which begin with the seq after c's last and lack none before that. It is for whoever
 // made c by Copy and has not shown it to anybody yet.
 func (c *Chunk) Extend(next *Chunk) {
 	if next.Stream != c.Stream || next.First != c.Last+1 {

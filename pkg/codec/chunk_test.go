@@ -52,6 +52,12 @@ func TestParseChunkTakesConsecutiveTicksOfOneStream(t *testing.T) {
 		{"two resets", join(gapOf(8, 9, ReasonReset), gapOf(10, 11, ReasonReset), trades(t, 12)), 0, 0, 0},
 		{"a reset in the middle", join(trades(t, 7), gapOf(8, 9, ReasonReset), trades(t, 10)), 0, 0, 0},
 		{"a gap of another reason", join(gapOf(8, 99, ReasonSlow), trades(t, 100)), 0, 0, 0},
+		{"after numbers that no trade has", join(gapOf(8, 99, ReasonUpstream), trades(t, 100, 101)), 100, 101, 0},
+		{"such numbers and a hole", join(gapOf(8, 98, ReasonUpstream), trades(t, 100)), 0, 0, 0},
+		{"such numbers that reach into the ticks", join(gapOf(8, 100, ReasonUpstream), trades(t, 100)), 0, 0, 0},
+		{"such numbers alone", gapOf(8, 99, ReasonUpstream), 0, 0, 0},
+		{"such numbers in the middle", join(trades(t, 7), gapOf(8, 9, ReasonUpstream), trades(t, 10)), 0, 0, 0},
+		{"such numbers behind a reset", join(gapOf(1, 7, ReasonReset), gapOf(8, 9, ReasonUpstream), trades(t, 10)), 0, 0, 0},
 		{"a hole", trades(t, 7, 9), 0, 0, 0},
 		{"a seq twice", trades(t, 7, 7), 0, 0, 0},
 		{"a seq that goes back", trades(t, 7, 6), 0, 0, 0},
@@ -179,4 +185,32 @@ func TestJoinUndoesFrom(t *testing.T) {
 			rt.Fatalf("joined %+v, want %+v", got, whole)
 		}
 	})
+}
+
+// TestNumbersThatNoTickHas states that a chunk, its copy and what it is joined to account for
+// them, and a part of it without its first tick does not.
+func TestNumbersThatNoTickHas(t *testing.T) {
+	c, _, err := ParseChunk(testStream, append(gapOf(8, 99, ReasonUpstream), trades(t, 100, 101)...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, _, err := ParseChunk(testStream, trades(t, 102))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name string
+		of   *Chunk
+		want int64
+	}{
+		{"the chunk", c, 8},
+		{"from before it on", c.From(50), 8},
+		{"a part", c.From(101), 101},
+		{"a copy", c.Copy(0), 8},
+		{"joined", Join([]*Chunk{c, next}), 8},
+	} {
+		if got := tt.of.Begins(); got != tt.want {
+			t.Errorf("%s begins with %d, want %d", tt.name, got, tt.want)
+		}
+	}
 }

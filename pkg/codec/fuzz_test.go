@@ -168,6 +168,9 @@ func checkChunk(t *testing.T, s market.Stream, body []byte) {
 			}
 		}
 	}
+	if c.Void < 0 || c.Begins() < 1 {
+		t.Fatalf("%d numbers that no tick has before %d", c.Void, c.First)
+	}
 	if reset >= c.First {
 		t.Fatalf("reset %d before %d", reset, c.First)
 	}

@@ -35,6 +35,7 @@ type fakeBus struct {
 type message struct {
 	stream      market.Stream
 	first, last int64
+	void        int64
 	reset       int64
 	bytes       int
 }
@@ -58,7 +59,7 @@ func (b *fakeBus) Publish(s market.Stream, body []byte) error {
 		b.t.Errorf("published %v: %v", s, err)
 		return nil
 	}
-	b.messages = append(b.messages, message{s, c.First, c.Last, reset, len(body)})
+	b.messages = append(b.messages, message{s, c.First, c.Last, c.Void, reset, len(body)})
 	b.last[s] = body
 	b.bodies[s] = append(b.bodies[s], body)
 	return nil
@@ -127,8 +128,9 @@ func (b *fakeBus) set(change func()) {
 	}
 }
 
-// story is what a node that was there from the start makes of the stream: "1-3 lost 4-5 6-6",
-// with numbers counted from base; repeats of what it has are left out.
+// story is what a node that was there from the start makes of the stream: "1-3 lost 2 6-6", with
+// numbers counted from base; "void" where the feed said that no tick has those numbers. Repeats
+// of what it has are left out.
 func (b *fakeBus) story(s market.Stream, base int64) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -143,7 +145,10 @@ func (b *fakeBus) story(s market.Stream, base int64) string {
 			from, _, _ := strings.Cut(parts[n-1], "-")
 			parts[n-1] = fmt.Sprintf("%s-%d", from, m.last-base)
 		} else {
-			if last > 0 {
+			switch {
+			case last > 0 && m.void > 0 && m.first-m.void == last+1:
+				parts = append(parts, fmt.Sprintf("void %d", m.void))
+			case last > 0:
 				parts = append(parts, fmt.Sprintf("lost %d", first-last-1))
 			}
 			parts = append(parts, fmt.Sprintf("%d-%d", first-base, m.last-base))

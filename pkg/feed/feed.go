@@ -201,6 +201,15 @@ func (f *Feed) Quote(q *market.Quote) {
 	}
 }
 
+// Missed implements Sink.
+func (f *Feed) Missed() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, in := range f.trading {
+		f.pub.missed(in.lines[market.ChannelTrade])
+	}
+}
+
 // Rewind implements Sink.
 func (f *Feed) Rewind() {
 	f.mu.Lock()

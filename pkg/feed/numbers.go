@@ -25,6 +25,8 @@ const (
 // earlier feed can have given (it would have had to publish a million ticks a second). A line
 // whose last number was given here goes on from there if no other feed has: the ticks that
 // came meanwhile count, so that subscribers hear of them as a gap.
+// Where another feed was the last to publish, or an earlier run of this one, nobody knows how many
+// trades came since, and one number stands for them all.
 func (p *publisher) open(lines []*line) {
 	if len(lines) == 0 {
 		return
@@ -38,8 +40,11 @@ func (p *publisher) open(lines []*line) {
 			l.seq, l.last, l.lastLost = e.chunk.Last, e.chunk.LastRecord(), false
 			l.unused, l.told = e.reset, true
 			l.mark = -storeTurn // how long ago it was stored is not known
+			if l.void = 0; p.live && !l.saw(e.chunk) {
+				l.leaveOut(1)
+			}
 		case l.seq > 0: // ours, and nobody has gone on from there
-			l.seq += l.skipped
+			l.leaveOut(l.skipped)
 			p.stats.Events[l.stream.Channel] += l.skipped
 			p.stats.Lost += l.skipped
 		default:
@@ -48,6 +53,24 @@ func (p *publisher) open(lines []*line) {
 		}
 		l.opened, l.skipped = true, 0
 	}
+}
+
+// leaveOut gives numbers to ticks that nobody will publish. Subscribers get a gap over them,
+// before the next tick. Nothing may wait in the line.
+func (l *line) leaveOut(n int64) {
+	l.seq += n
+	l.void += n
+}
+
+// saw says that nothing is missing behind the stream's last tick, which another feed published:
+// it is also the newest that came here. Of quotes and bars only the newest counts in any case.
+func (l *line) saw(last *codec.Chunk) bool {
+	if l.stream.Channel != market.ChannelTrade {
+		return true
+	}
+	l.passed.Seq = last.Last
+	rec, err := codec.AppendTrade(nil, &l.passed)
+	return err == nil && bytes.Equal(rec, last.LastRecord())
 }
 
 // An ending is the newest message of a stream, and the number up to which it says that none

@@ -39,7 +39,9 @@ type line struct {
 	queued bool  // in publisher.queue
 	opened bool  // seq is where the numbers stand
 
-	skipped int64 // ticks that got no number since the lease was lost
+	skipped int64        // ticks that got no number since the lease was lost
+	passed  market.Trade // the newest of them
+	void    int64        // numbers up to seq that no tick has, of which the next message is to tell
 
 	told      bool      // a message that says so was published
 	tellUntil time.Time // until when messages are led by a gap that says so
@@ -69,6 +71,7 @@ type publisher struct {
 
 	lease  Lease // nil where there is no other feed
 	active bool  // numbers are given, and ticks published
+	fell   bool  // and some were not: the lease was lost, if only for a moment
 
 	armed chan struct{} // a first tick waits
 	back  chan struct{} // the bus is connected again
@@ -121,6 +124,7 @@ func (p *publisher) announce(list []*instrument) {
 // feed publishes it.
 func (p *publisher) trade(l *line, t *market.Trade) bool {
 	if !p.active {
+		l.passed = *t
 		return l.skip()
 	}
 	if !p.room(l) {
@@ -190,8 +194,11 @@ func (p *publisher) wait() bool {
 	}
 }
 
-// lead begins a message with the gap over numbers never used, while that has to be told.
+// lead begins a message with the gap over numbers that no tick has, while that has to be told.
 func (l *line) lead(body []byte) []byte {
+	if l.void > 0 {
+		return codec.AppendGap(body, l.stream, l.seq-l.void+1, l.seq, codec.ReasonUpstream)
+	}
 	if l.unused == 0 || l.told && time.Now().After(l.tellUntil) {
 		return body
 	}
@@ -275,7 +282,8 @@ func (p *publisher) send(l *line) bool {
 		}
 	}
 	if p.lease != nil && !p.lease.Held() {
-		p.takeBack(l) // the next tick stands down
+		p.takeBack(l)
+		p.fell = true // the next tick stands down, even if it has the lease again
 		return true
 	}
 	err := p.hand(l)
@@ -295,7 +303,7 @@ func (p *publisher) send(l *line) bool {
 	}
 	l.last = append(l.last[:0], l.buf[l.tail:]...)
 	l.lastLost = err != nil
-	l.buf, l.n = l.buf[:0], 0
+	l.buf, l.n, l.void = l.buf[:0], 0, 0
 	return true
 }
 

@@ -26,6 +26,9 @@ type Sink interface {
 	// Trade and Quote take one tick and set its Seq. The tick is not retained.
 	Trade(t *market.Trade)
 	Quote(q *market.Quote)
+	// Missed says that ticks may be missing before those that follow, of every instrument, as
+	// when the connection to a venue was lost: subscribers get a gap in each stream of trades.
+	Missed()
 	// Rewind says that the ticks that follow are from an earlier time than the last ones,
 	// as when a recording begins again: bars that are forming end here.
 	Rewind()

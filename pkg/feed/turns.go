@@ -1,6 +1,10 @@
 package feed
 
-import "go.uber.org/zap"
+import (
+	"go.uber.org/zap"
+
+	"github.com/tickcast/tickcast/pkg/market"
+)
 
 // Several feeds of one source take turns: whoever holds the lease publishes, and the others
 // stand by, with their sources running, so that bars are whole when their turn comes.
@@ -9,7 +13,7 @@ import "go.uber.org/zap"
 func (f *Feed) turns() {
 	p := f.pub
 	switch {
-	case p.lease == nil || p.active == p.lease.Held():
+	case p.lease == nil || !p.fell && p.active == p.lease.Held():
 	case p.active:
 		f.standDown()
 	default:
@@ -42,7 +46,7 @@ func (f *Feed) takeOver() {
 
 func (f *Feed) standDown() {
 	p := f.pub
-	p.active = false
+	p.active, p.fell = false, false
 	for _, in := range f.all {
 		for _, l := range in.lines {
 			if l != nil {
@@ -60,6 +64,17 @@ func (p *publisher) takeBack(l *line) {
 	l.skipped += int64(l.n)
 	p.stats.Events[l.stream.Channel] -= int64(l.n)
 	l.buf, l.n, l.trace, l.times = l.buf[:0], 0, nil, nil
+}
+
+// missed leaves out one number for the trades that the source may have missed. What waits goes
+// before: only a message's beginning can tell of it.
+func (p *publisher) missed(l *line) {
+	switch {
+	case !p.active:
+		l.passed = market.Trade{} // it is not the newest for sure
+	case l.void == 0 && p.send(l):
+		l.leaveOut(1)
+	}
 }
 
 // skip passes a tick by that another feed publishes.

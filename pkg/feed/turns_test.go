@@ -79,12 +79,20 @@ func TestTheNumbersGoOnFromFeedToFeed(t *testing.T) {
 			p.leases[0].Store(true)
 			time.Sleep(20 * time.Second)
 		})
-		last := int64(0)
+		last, told := int64(0), int64(0)
 		for _, m := range b.of(trades) {
-			if last > 0 && m.first != last+1 {
-				t.Errorf("a message of %d to %d behind %d", m.first, m.last, last)
+			if last > 0 && m.first-m.void != last+1 || m.void > 1 {
+				t.Errorf("a message of %d to %d behind %d, and %d numbers that no trade has", m.first, m.last, last, m.void)
 			}
-			last = m.last
+			last, told = m.last, told+m.void
+		}
+		if told != 4 {
+			t.Errorf("%d of 4 take-overs told of trades that may be missing", told)
+		}
+		for _, m := range append(b.of(quotes), b.of(bars)...) {
+			if m.void > 0 {
+				t.Errorf("%d numbers of %v that no tick has", m.void, m.stream)
+			}
 		}
 		// The feed that has the lease at the minute's end has seen all of it, but for the
 		// first second.
@@ -108,27 +116,43 @@ func lastClosed(t *testing.T, b *fakeBus) market.Bar {
 }
 
 func TestAFeedThatLosesItsLeaseForAMomentTellsOfAGap(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		pause       time.Duration
+		least, most int64 // trades passed over: one every 10 ms
+	}{
+		{"a second", time.Second, 90, 120},
+		{"less than it takes to stand down", 25 * time.Millisecond, 2, 25},
+	} {
+		t.Run(tt.name, func(t *testing.T) { losesItsLease(t, tt.pause, tt.least, tt.most) })
+	}
+}
+
+func losesItsLease(t *testing.T, pause time.Duration, least, most int64) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		b := newFakeBus(t)
 		playPair(t, b, func(p *pair) {
 			p.leases[0].Store(true)
-			time.Sleep(time.Second)
+			time.Sleep(1005 * time.Millisecond)
 			p.leases[0].Store(false) // and nobody else has it
-			time.Sleep(time.Second)
+			time.Sleep(pause)
 			p.leases[0].Store(true)
 			time.Sleep(time.Second)
-			if lost := p.feeds[0].Stats().Lost; lost < 90 {
-				t.Errorf("%d lost of some 100 trades", lost)
+			if lost := p.feeds[0].Stats().Lost; lost < least {
+				t.Errorf("%d lost of at least %d trades", lost, least)
 			}
 		})
 		holes := int64(0)
 		list := b.of(trades)
 		for i, m := range list[1:] {
-			holes += m.first - 1 - list[i].last
+			if m.first-m.void != list[i].last+1 {
+				t.Errorf("a message of %d behind %d tells of %d", m.first, list[i].last, m.void)
+			}
+			holes += m.void
 		}
-		if holes < 90 || holes > 120 {
-			t.Errorf("%d numbers missing, want the trades of a second", holes)
+		if holes < least || holes > most {
+			t.Errorf("%d numbers missing, want %d to %d", holes, least, most)
 		}
 	})
 }
@@ -138,4 +162,67 @@ func TestALeaseIsForLiveSources(t *testing.T) {
 	if f.Run(t.Context()) == nil {
 		t.Error("a source that waits was taken")
 	}
+}
+
+// A standby that has seen the last trade that was published, and none behind it, knows that
+// nothing is missing.
+func TestAQuietStreamHasNothingMissing(t *testing.T) {
+	for _, tt := range []struct {
+		name, want string
+		standby    func(f *Feed) // sees
+	}{
+		{"it saw the last one", "1-2", func(f *Feed) { f.Trade(aTrade("A", 1)) }},
+		{"it saw more", "1-1 void 1 3-3", func(f *Feed) { f.Trade(aTrade("A", 1)); f.Trade(aTrade("A", 2)) }},
+		{"it saw one like it", "1-1 void 1 3-3", func(f *Feed) { tr := aTrade("A", 1); tr.ID = "y"; f.Trade(tr) }},
+		{"it saw nothing", "1-1 void 1 3-3", func(*Feed) {}},
+		{"it may have missed some", "1-1 void 1 3-3", func(f *Feed) { f.Trade(aTrade("A", 1)); f.Missed() }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newFakeBus(t)
+				var base int64
+				play(t, b, true, func(_ context.Context, f *Feed) {
+					base = announce(f)
+					f.Trade(aTrade("A", 1))
+				})
+				lease := new(fakeLease)
+				f := New(script{true, func(_ context.Context, sink Sink) error {
+					sink.Announce(Instrument{"A", both})
+					tt.standby(sink.(*Feed))
+					lease.Store(true)
+					time.Sleep(time.Second)
+					sink.Trade(aTrade("A", 3))
+					return nil
+				}}, b, Config{Lease: lease}, zap.NewNop())
+				if err := f.Run(t.Context()); err != nil {
+					t.Error(err)
+				}
+				if got := b.story(trades, base); got != tt.want {
+					t.Errorf("got %s, want %s", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// TestWhatASourceMayHaveMissedIsTold states that it is told where it belongs: behind what was
+// published or waits, before what comes next, and once.
+func TestWhatASourceMayHaveMissedIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFakeBus(t)
+		var base int64
+		play(t, b, true, func(_ context.Context, f *Feed) {
+			base = announce(f)
+			f.Trade(aTrade("A", 1))
+			time.Sleep(time.Second)
+			f.Trade(aTrade("A", 2)) // waits
+			f.Missed()
+			f.Missed()
+			f.Trade(aTrade("A", 3))
+			f.Quote(aQuote("A", 3))
+		})
+		if got, want := b.story(trades, base), "1-2 void 1 4-4"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	})
 }

@@ -196,7 +196,7 @@ func (in *ingest) accept(t *tape, c *codec.Chunk, reset int64) {
 	}
 	c.Stream, c.At = uint32(t.id), in.at
 	p := past{chunk: c.From(newest + 1), reset: reset}
-	hole := t.last > 0 && c.First > max(t.last, reset)+1
+	hole := t.last > 0 && c.Begins() > max(t.last, reset)+1
 	switch {
 	case t.state != tapeLive || t.stream.Channel != market.ChannelTrade || len(t.held) == 0 && !hole:
 		in.take(t, p)

@@ -51,7 +51,8 @@ func (tl tail) walk(after int64, tick func(*codec.Chunk), miss func(gap)) {
 	for i, p := range tl.past {
 		c := p.chunk.From(next)
 		if i == 0 {
-			missed(c.First-1, tl.reset, codec.ReasonHistory)
+			missed(c.Begins()-1, tl.reset, codec.ReasonHistory)
+			missed(c.First-1, 0, codec.ReasonUpstream)
 		} else {
 			missed(c.First-1, p.reset, codec.ReasonUpstream)
 		}

@@ -79,7 +79,7 @@ func (in *ingest) settle(t *tape, f finding, then int64) {
 			continue
 		}
 		news += int64(p.chunk.N)
-		hole := p.chunk.First > max(t.last, p.reset)+1
+		hole := p.chunk.Begins() > max(t.last, p.reset)+1
 		if len(t.held) == 0 && (!hole || p.at <= then || f.upTo(p.chunk.First-1)) {
 			in.take(t, p)
 			continue
@@ -100,10 +100,10 @@ func (t *tape) reaches(after int64) bool {
 	return first <= max(after, t.history.resetBefore())+1 || first <= t.bottom
 }
 
-// earliest is the first seq that the tape remembers, or the next one.
+// earliest is the first seq that the tape accounts for, or the next one.
 func (t *tape) earliest() int64 {
 	if p := t.history.first(); p != nil {
-		return p.chunk.First
+		return p.chunk.Begins()
 	}
 	return t.last + 1
 }
@@ -257,7 +257,7 @@ func (in *ingest) read(ctx context.Context, t *tape, from, taken int64, window t
 		if f, err = in.readSince(ctx, t, taken, time.Now().Add(-back)); err != nil || f.absent {
 			return f, err
 		}
-		if len(f.list) > 0 && f.list[0].chunk.First <= from {
+		if len(f.list) > 0 && f.list[0].chunk.Begins() <= from {
 			return f, nil
 		}
 	}

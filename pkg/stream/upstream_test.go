@@ -102,3 +102,55 @@ func TestANodeThatStartsLaterKnowsTheLastValues(t *testing.T) {
 		t.Errorf("/v1/snapshot: %s", got[1])
 	}
 }
+
+// A feed that takes over cannot know what came between the last trade of the feed before and its
+// own first: one number stands for that, and the message says so. Everybody is told, whenever he
+// comes, and nobody looks for it.
+func TestNumbersThatNoTradeHas(t *testing.T) {
+	bothEncodings(t, func(t *testing.T, enc codec.Encoding) {
+		b := newBus(t)
+		r := newRigOn(t, b, stream.Config{Name: "first"})
+		r.announce("A")
+		s := market.Stream{Channel: market.ChannelTrade, Symbol: "A"}
+		r.trades("A", 2)
+		live := r.dial(enc)
+		live.begin(`"channels":["trade"],"symbols":["A"]`, 1)
+		r.publish(s, appendTrade(t, codec.AppendGap(nil, s, 3, 3, codec.ReasonUpstream), "A", 4))
+		told := func(who string, c *client) {
+			t.Helper()
+			if g, ok := c.next().(codec.Gap); !ok || g.From != 3 || g.To != 3 || g.Reason != codec.ReasonUpstream || g.Stream != s {
+				t.Errorf("%s got %+v", who, g)
+			}
+			if tr := nextOf[market.Trade](c); tr.Seq != 4 {
+				t.Errorf("%s got %+v", who, tr)
+			}
+		}
+		told("who was there", live)
+		if n := counter(t, r, "tickcast_history_searches_total"); n != 0 {
+			t.Errorf("%v searches for what no feed has published", n)
+		}
+		for _, at := range []*rig{r, newRigBeside(t, b, stream.Config{Name: "second"}, "A")} {
+			c := at.dial(enc)
+			c.subscribe(`"channels":["trade"],"symbols":["A"],"after":{"trade":{"A":2}}`)
+			told("who resumes", c)
+			c = at.dial(enc)
+			c.subscribe(`"channels":["trade"],"symbols":["A"],"after":{"trade":{"A":1}}`)
+			if tr := nextOf[market.Trade](c); tr.Seq != 2 {
+				t.Errorf("got %+v", tr)
+			}
+			told("who resumes from before", c)
+		}
+
+		r.seqs[s] = 4 // 5 is lost on its way, and 6 is no trade's
+		r.publish(s, appendTrade(t, codec.AppendGap(nil, s, 6, 6, codec.ReasonUpstream), "A", 7))
+		if g := nextOf[codec.Gap](live); g.From != 5 || g.To != 6 || g.Reason != codec.ReasonUpstream {
+			t.Errorf("got %+v", g)
+		}
+		if tr := nextOf[market.Trade](live); tr.Seq != 7 {
+			t.Errorf("got %+v", tr)
+		}
+		if counter(t, r, "tickcast_history_searches_total") == 0 {
+			t.Error("no search for a trade that was published")
+		}
+	})
+}

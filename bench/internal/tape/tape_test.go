@@ -60,6 +60,7 @@ type sink map[string]int
 func (sink) Announce(...feed.Instrument) {}
 func (sink) Quote(*market.Quote)         {}
 func (sink) Rewind()                     {}
+func (sink) Missed()                     {}
 func (s sink) Trade(t *market.Trade)     { s[t.Symbol]++ }
 
 // Symbols trade by turns or by chance, and as often in all.

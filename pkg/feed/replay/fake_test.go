@@ -40,6 +40,7 @@ func (r *recorder) Announce(list ...feed.Instrument) {
 }
 
 func (r *recorder) Rewind() { r.lines = append(r.lines, "rewind") }
+func (r *recorder) Missed() { r.lines = append(r.lines, "missed") }
 
 func (r *recorder) Trade(t *market.Trade) {
 	r.take(fmt.Sprintf("t %s %d %s %s %s %s", t.Symbol, t.Time, number(t.Price), number(t.Size), side(t.Side), t.ID))
@@ -143,3 +144,4 @@ func (discard) Announce(...feed.Instrument) {}
 func (discard) Trade(*market.Trade)         {}
 func (discard) Quote(*market.Quote)         {}
 func (discard) Rewind()                     {}
+func (discard) Missed()                     {}

@@ -29,6 +29,7 @@ type recorder struct {
 
 func (r *recorder) Announce(list ...feed.Instrument) { r.announced = append(r.announced, list...) }
 func (r *recorder) Rewind()                          {}
+func (r *recorder) Missed()                          {}
 
 func (r *recorder) Trade(t *market.Trade) {
 	r.take(fmt.Sprint("t ", t.Symbol, t.Price, t.Size, t.Side, t.ID), t.Time)
