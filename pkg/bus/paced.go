@@ -51,36 +51,25 @@ type dialer struct{ bus *Bus }
 // Dial implements nats.CustomDialer.
 func (d dialer) Dial(network, address string) (net.Conn, error) {
 	conn, err := (&net.Dialer{Timeout: dialTimeout}).Dial(network, address)
-	if err != nil || d.bus.cfg.ReadEvery == 0 {
-		return d.watched(conn, err)
+	if err != nil {
+		return nil, err
 	}
-	a, err := newAlarm()
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return &paced{Conn: conn, bus: d.bus}, nil
+	}
+	s, err := newSocket(tcp)
 	if err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
-	return &paced{Conn: alarmed{conn, a}, bus: d.bus, every: d.bus.cfg.ReadEvery, alarm: a}, nil
-}
-
-// An alarmed closes its alarm with itself.
-type alarmed struct {
-	net.Conn
-	alarm *alarm
-}
-
-func (a alarmed) Close() error {
-	a.alarm.close()
-	return a.Conn.Close()
+	return &paced{Conn: s, bus: d.bus, every: d.bus.cfg.ReadEvery, alarm: s}, nil
 }
 
 // InProcessConn implements nats.InProcessConnProvider. Such a connection is a pipe without a
 // buffer, on which the server waits while nobody reads: it is not paced.
 func (d dialer) InProcessConn() (net.Conn, error) {
-	return d.watched(d.bus.srv.InProcessConn())
-}
-
-// watched is a connection without a pace.
-func (d dialer) watched(conn net.Conn, err error) (net.Conn, error) {
+	conn, err := d.bus.srv.InProcessConn()
 	if err != nil {
 		return nil, err
 	}
