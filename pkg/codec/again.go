@@ -1,5 +1,7 @@
 package codec
 
+import "github.com/tickcast/tickcast/pkg/market"
+
 // Nearly every tick of a chunk begins with the bytes of the one before it: kind and symbol. A
 // chunk is read by that, since to look at each record as [NextTick] does took two fifths of what
 // a node spends on a tick at half a million a second.
@@ -16,6 +18,18 @@ func beginningOf(rec []byte, h *Head) beginning {
 	_, i := strAt(rec, 1)
 	_, i = strAt(rec, i)
 	return beginning(rec[:i])
+}
+
+// usualBeginning is how Append* begins the ticks of s.
+func usualBeginning(s market.Stream) beginning {
+	name := nameTrade
+	switch s.Channel {
+	case market.ChannelBar:
+		return nil
+	case market.ChannelQuote:
+		name = nameQuote
+	}
+	return appendStr(append(make([]byte, 0, 4+len(s.Symbol)), mpFixArray|8, mpFixStr|1, name[0]), s.Symbol)
 }
 
 // again reads the tick at i if it begins like the one before and has the shortest forms of

@@ -3,6 +3,8 @@ package codec
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"reflect"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -26,15 +28,20 @@ func eachByItself(s market.Stream, body []byte) (n int, last []byte) {
 }
 
 func checkAgainstEach(t interface{ Fatalf(string, ...any) }, s market.Stream, body []byte) {
-	want, last := eachByItself(s, body)
+	want, last := eachByItself(s, body) // 0 of what a gap leads too
 	c, reset, err := ParseChunk(s, body)
 	switch {
 	case err != nil && !errors.Is(err, ErrMalformed):
 		t.Fatalf("%v", err)
-	case err != nil && want > 0, err == nil && reset == 0 && c.Void == 0 && c.N != want:
+	case err != nil && want > 0, err == nil && reset == 0 && c.Void == 0 && c.N != want, err == nil && c.First <= reset:
 		t.Fatalf("%x: %d ticks one by one, as a chunk %+v, %v", body, want, c, err)
 	case err == nil && reset == 0 && c.Void == 0 && !bytes.Equal(c.LastRecord(), last):
 		t.Fatalf("%x: the last is %x, want %x", body, c.LastRecord(), last)
+	}
+	p := NewParser(s)
+	c2, reset2, err2 := p.Parse(body)
+	if !reflect.DeepEqual(c2, c) || reset2 != reset || fmt.Sprint(err2) != fmt.Sprint(err) {
+		t.Fatalf("%x: ParseChunk says %+v, %d, %v, and a Parser %+v, %d, %v", body, c, reset, err, c2, reset2, err2)
 	}
 }
 
@@ -56,6 +63,10 @@ func TestAChunkIsReadAsItsTicksAre(t *testing.T) {
 			} else {
 				body, _ = AppendQuote(body, &market.Quote{Symbol: s.Symbol, Seq: seq + i, Time: i, BidPrice: 1, AskPrice: 2})
 			}
+		}
+		if rapid.Bool().Draw(t, "gap") {
+			reason := rapid.SampledFrom([]Reason{ReasonReset, ReasonUpstream}).Draw(t, "reason")
+			body = append(AppendGap(nil, s, 1, rapid.Int64Range(max(1, seq-1), seq).Draw(t, "unused"), reason), body...)
 		}
 		if rapid.Bool().Draw(t, "spoilt") {
 			body[rapid.IntRange(0, len(body)-1).Draw(t, "at")] = rapid.Byte().Draw(t, "byte")

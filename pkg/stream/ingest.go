@@ -52,6 +52,7 @@ type ingest struct {
 	horizon   int64              // how long ticks stay in them, at present
 	at, wall  int64              // when the messages that are being taken came: node clock and Unix ns; 0 before the first
 	trace     *trace             // of the message that is being taken, until its chunk is sent
+	sum       ingestCounts       // of what the metrics have not been told yet
 
 	kick       chan struct{} // wakes the fetcher
 	kickSearch chan struct{} // wakes the searcher
@@ -59,6 +60,14 @@ type ingest struct {
 	hops       hops
 
 	unread, unfound rate.Sometimes // lines of the log
+}
+
+// ingestCounts go to the metrics once for all messages of a read. An atomic addition waits until
+// all that was written before it is out of the core, and each message writes to a stream's memory
+// that the core has not seen for a while.
+type ingestCounts struct {
+	messages, ticks int64
+	lag             tally
 }
 
 // ingestMetrics are read by other goroutines at any time.
@@ -107,7 +116,7 @@ func (in *ingest) tapeOf(s market.Stream) *tape {
 		in.symbols[s.Symbol] = row
 		for _, ch := range market.AllChannels() {
 			of := market.Stream{Channel: ch, Symbol: s.Symbol}
-			t := &tape{id: subscribe.MakeID(n, ch), stream: of, subject: in.up.Subject(of), view: in.n}
+			t := &tape{id: subscribe.MakeID(n, ch), stream: of, parser: codec.NewParser(of), subject: in.up.Subject(of), view: in.n}
 			row[ch] = t
 			in.bySubject[t.subject] = t
 			for len(in.byID) <= int(t.id) {
@@ -137,31 +146,14 @@ func (in *ingest) announced(symbol string, channels []market.Channel) {
 func (in *ingest) message(subject string, body []byte, header map[string][]string) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.metrics.messages.Add(1)
+	in.sum.messages++
 	if in.at == 0 {
 		in.at, in.wall = in.clock.now(), time.Now().UnixNano()
 	}
-	var s market.Stream
-	t := in.bySubject[subject]
-	if t != nil {
-		s = t.stream
-	} else {
-		var err error
-		if s, err = in.up.ParseSubject(subject); err == nil {
-			err = market.CheckSymbol(s.Symbol)
-		}
-		if err != nil {
-			in.bad(subject, err)
-			return
-		}
-	}
-	c, reset, err := codec.ParseChunk(s, body)
+	t, c, reset, err := in.parse(subject, body)
 	if err != nil {
 		in.bad(subject, err)
 		return
-	}
-	if t == nil {
-		t = in.tapeOf(s) // not before: nonsense makes no symbol known
 	}
 	t.listed = true
 	switch {
@@ -171,13 +163,32 @@ func (in *ingest) message(subject string, body []byte, header map[string][]strin
 		return // a stray after Unsubscribe
 	}
 	if t.stream.Channel != market.ChannelBar && t.last > 0 && c.Last > t.newest() { // a bar's time is its beginning
-		in.metrics.lag.add(&latencyBounds, max(0, in.wall-c.LastTime()))
+		in.sum.lag.add(&latencyBounds, max(0, in.wall-c.LastTime()))
 	}
 	if header != nil {
 		in.trace = in.traceOf(header, t, c)
 	}
 	in.accept(t, c, reset)
 	in.trace = nil
+}
+
+// parse reads a message, which makes its stream known. Caller holds mu.
+func (in *ingest) parse(subject string, body []byte) (t *tape, c *codec.Chunk, reset int64, err error) {
+	if t = in.bySubject[subject]; t != nil {
+		c, reset, err = t.parser.Parse(body)
+		return t, c, reset, err
+	}
+	s, err := in.up.ParseSubject(subject)
+	if err == nil {
+		err = market.CheckSymbol(s.Symbol)
+	}
+	if err == nil {
+		c, reset, err = codec.ParseChunk(s, body)
+	}
+	if err != nil {
+		return nil, nil, 0, err // nonsense makes no symbol known
+	}
+	return in.tapeOf(s), c, reset, nil
 }
 
 func (in *ingest) bad(subject string, err error) {
@@ -227,7 +238,7 @@ func (in *ingest) take(t *tape, p past) {
 	}
 	t.last, t.tail = c.Last, c
 	in.keep(t, p)
-	in.metrics.ticks.Add(int64(c.N))
+	in.sum.ticks += int64(c.N)
 	if t.state == tapeLive {
 		in.send(to, item{tape: t, chunk: c, trace: in.trace})
 	}
@@ -268,7 +279,13 @@ func (in *ingest) idle() {
 	}
 }
 
+// flush hands over and tells the metrics. Caller holds mu.
 func (in *ingest) flush() {
+	in.metrics.messages.Add(in.sum.messages)
+	in.metrics.ticks.Add(in.sum.ticks)
+	in.metrics.lag.take(&in.sum.lag)
+	in.sum.messages, in.sum.ticks = 0, 0
+	in.metrics.kept.Store(int64(in.kept))
 	for i := range in.out {
 		if len(in.out[i]) > 0 {
 			in.post(i, in.out[i])

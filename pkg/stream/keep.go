@@ -53,7 +53,6 @@ func (in *ingest) grown(bytes int) {
 	if in.kept += bytes; in.kept > in.limits.bytes {
 		in.shrink()
 	}
-	in.metrics.kept.Store(int64(in.kept))
 }
 
 // shrink shortens the time for which entries are kept until a quarter of the room is free.

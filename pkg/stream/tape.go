@@ -15,6 +15,7 @@ type tape struct {
 	id      subscribe.ID
 	stream  market.Stream
 	subject string
+	parser  codec.Parser
 	view    int // of its ingest: ingest.n
 
 	state   tapeState
