@@ -83,6 +83,7 @@ func (in *ingest) fetchOnce(ctx context.Context) (again bool) {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	in.now = in.clock.now()
 	for t, c := range newer {
 		if t.state == tapeLive {
 			in.accept(t, c.chunk, c.reset)

@@ -33,7 +33,7 @@ type ingest struct {
 	ended  <-chan struct{}               // run is to end
 
 	mu        sync.Mutex
-	now       int64 // the clock, as of a tenth of a second ago: a look at it costs a tick's share
+	now       int64 // the clock, as of the last message, or a second ago: a look at it costs a tick's share
 	symbols   map[string]*[market.Channels]*tape
 	bySubject map[string]*tape
 	byID      []*tape
@@ -149,6 +149,7 @@ func (in *ingest) message(subject string, body []byte, header map[string][]strin
 	in.sum.messages++
 	if in.at == 0 {
 		in.at, in.wall = in.clock.now(), time.Now().UnixNano()
+		in.now = in.at
 	}
 	t, c, reset, err := in.parse(subject, body)
 	if err != nil {

@@ -106,13 +106,15 @@ func (n *Node) Run(ctx context.Context) error {
 	return err
 }
 
-// watchUpstream keeps the time at which the upstream was last there.
+// watchUpstream keeps the time at which the upstream was last there, to within a twentieth of
+// the grace.
 func (n *Node) watchUpstream(ctx context.Context) {
+	every := min(max(n.cfg.Grace/20, 10*time.Millisecond), time.Second)
 	for {
 		if now, _ := n.up.Connected(); now {
 			n.upSince.Store(n.clock.now() + 1)
 		}
-		if !sleep(ctx, 100*time.Millisecond) {
+		if !sleep(ctx, every) {
 			return
 		}
 	}

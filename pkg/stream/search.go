@@ -41,11 +41,10 @@ const (
 // search sees that the store is asked for what the tape lacks. Caller holds mu.
 func (in *ingest) search(t *tape) {
 	in.expecting[t] = struct{}{}
-	if t.searching {
-		return
+	if !t.searching {
+		t.searching = true
+		in.toSearch = append(in.toSearch, t)
 	}
-	t.searching = true
-	in.toSearch = append(in.toSearch, t)
 	select {
 	case in.kickSearch <- struct{}{}:
 	default:
@@ -128,11 +127,20 @@ func (in *ingest) searchLoop(ctx context.Context) {
 	slots := make(chan struct{}, searchers)
 	tick := time.NewTicker(searchAgain)
 	defer tick.Stop()
-	for {
+	for ticking := true; ; {
 		var free chan struct{} // nil while nothing is to be searched for
-		if in.searchDue() {
+		due, expecting := in.searchDue()
+		if due {
 			free = slots
 		}
+		// It rings only while somebody waits: this and one like it were most of what a node
+		// without subscribers took.
+		if expecting && !ticking {
+			tick.Reset(searchAgain)
+		} else if !expecting {
+			tick.Stop()
+		}
+		ticking = expecting
 		select {
 		case <-ctx.Done():
 			return
@@ -149,10 +157,11 @@ func (in *ingest) searchLoop(ctx context.Context) {
 	}
 }
 
-func (in *ingest) searchDue() bool {
+// searchDue says whether there is a stream to search for, and one that is waited for.
+func (in *ingest) searchDue() (due, expecting bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return len(in.toSearch) > 0
+	return len(in.toSearch) > 0, len(in.expecting) > 0
 }
 
 // nextSearch is for the one goroutine that takes from the list.
@@ -188,6 +197,7 @@ func (in *ingest) expect() {
 
 func (in *ingest) searchOnce(ctx context.Context, t *tape) {
 	in.mu.Lock()
+	in.now = in.clock.now()
 	from, last := t.missing(), t.last
 	window := searchFirst
 	if p := t.history.newest(); p != nil && from == last+1 {

@@ -29,6 +29,7 @@ const overlap = 2 * time.Second
 func (in *ingest) tidy(now int64) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	in.now = now
 	for _, ch := range market.AllChannels() {
 		if in.endingAll[ch] != 0 && now-in.endingAll[ch] >= int64(overlap) {
 			in.endingAll[ch] = 0
