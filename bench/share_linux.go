@@ -79,20 +79,8 @@ func (s *share) work(ctx context.Context, begin <-chan struct{}, tell func(news)
 		tell(news{Phase: phase, Report: f.Take(), CPU: (used - cpu).Seconds()})
 		cpu = used
 	}
-	connected := make(chan error, 1)
-	go func() { connected <- f.Connect(ctx) }()
-	every := time.NewTicker(tellEvery)
-	defer every.Stop()
-	for waiting := true; waiting; {
-		select {
-		case <-every.C:
-			told("connecting")
-		case err := <-connected:
-			if err != nil {
-				return err
-			}
-			waiting = false
-		}
+	if err := connect(ctx, f, func() { told("connecting") }); err != nil {
+		return err
 	}
 	told("ready")
 	select {
@@ -102,9 +90,9 @@ func (s *share) work(ctx context.Context, begin <-chan struct{}, tell func(news)
 	}
 	f.Take() // what came while nobody counted
 	cpu = host.OwnCPU()
-	end := time.NewTimer(s.Load.Duration)
+	end, every := time.NewTimer(s.Load.Duration), time.NewTicker(tellEvery)
 	defer end.Stop()
-	every.Reset(tellEvery)
+	defer every.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -114,6 +102,22 @@ func (s *share) work(ctx context.Context, begin <-chan struct{}, tell func(news)
 		case <-end.C:
 			told("done")
 			return nil
+		}
+	}
+}
+
+// connect connects the members, and tells how far they are.
+func connect(ctx context.Context, f *fleet.Fleet, tell func()) error {
+	connected := make(chan error, 1)
+	go func() { connected <- f.Connect(ctx) }()
+	every := time.NewTicker(tellEvery)
+	defer every.Stop()
+	for {
+		select {
+		case <-every.C:
+			tell()
+		case err := <-connected:
+			return err
 		}
 	}
 }
