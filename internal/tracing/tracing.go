@@ -38,6 +38,7 @@ type Tracer struct {
 	spans    trace.Tracer
 	ending   context.Context // done when Close waits no longer
 	end      context.CancelFunc
+	ended    chan struct{} // closed behind the last export
 
 	waiting               atomic.Int64 // spans begun and not yet sent, or failed
 	sent, failed, dropped atomic.Int64
@@ -47,7 +48,7 @@ type Tracer struct {
 // New makes a Tracer, which holds goroutines until Close. It does not look for the collector.
 // The error is about the environment.
 func New(cfg Config) (*Tracer, error) {
-	t := &Tracer{log: cfg.Log}
+	t := &Tracer{log: cfg.Log, ended: make(chan struct{})}
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { t.log.Warn("OpenTelemetry", zap.Error(err)) }))
 	otel.SetLogger(funcr.New(func(_, args string) { t.log.Warn("OpenTelemetry", zap.String("message", args)) }, funcr.Options{}))
 	ctx := context.Background()
@@ -71,7 +72,8 @@ func New(cfg Config) (*Tracer, error) {
 	return t, nil
 }
 
-// Close sends what waits, for three seconds at the most, and ends the goroutines.
+// Close sends what waits, for three seconds at the most, and ends the goroutines. The library's
+// own end does not wait for them where the time runs out.
 func (t *Tracer) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
 	defer cancel()
@@ -79,6 +81,7 @@ func (t *Tracer) Close() {
 		t.log.Warn("traces not sent at the end", zap.Int64("spans", t.waiting.Load()), zap.Error(err))
 	}
 	t.end()
+	<-t.ended
 }
 
 // room says whether so many spans more may be begun; if not, they count as dropped.
@@ -108,12 +111,16 @@ type exporter struct {
 // ExportSpans implements the library's interface. What failed is told here, and not again.
 func (e exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
 	t := e.t
+	n := int64(len(spans))
+	defer t.waiting.Add(-n)
+	if t.ending.Err() != nil {
+		t.failed.Add(n)
+		return nil
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(t.ending, cancel)()
 	err := e.to.ExportSpans(ctx, spans)
-	n := int64(len(spans))
-	t.waiting.Add(-n)
 	switch {
 	case err == nil:
 		t.sent.Add(n)
@@ -130,8 +137,11 @@ func (e exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) err
 	return nil
 }
 
-// Shutdown implements the library's interface.
-func (e exporter) Shutdown(ctx context.Context) error { return e.to.Shutdown(ctx) }
+// Shutdown implements the library's interface: it is called once, behind the last export.
+func (e exporter) Shutdown(ctx context.Context) error {
+	defer close(e.t.ended)
+	return e.to.Shutdown(ctx)
+}
 
 // A carrier is a message's header as the library reads and writes it.
 type carrier map[string][]string
