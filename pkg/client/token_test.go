@@ -57,7 +57,7 @@ func newGatekeeper(t *testing.T, good ...string) *gatekeeper {
 		g.mu.Lock()
 		g.headers = append(g.headers, header.(string))
 		g.mu.Unlock()
-		g.say(ws, codec.Hello{Session: "s", Node: "n", Heartbeat: time.Minute, MaxSymbols: 10, Auth: "required"})
+		say(ws, codec.Hello{Session: "s", Node: "n", Heartbeat: time.Minute, MaxSymbols: 10, Auth: "required"})
 		ws.ReadLoop()
 	}))
 	t.Cleanup(server.Close)
@@ -65,7 +65,8 @@ func newGatekeeper(t *testing.T, good ...string) *gatekeeper {
 	return g
 }
 
-func (g *gatekeeper) say(ws *gws.Conn, ev codec.Event) {
+// say sends a batch of one event, as a node would.
+func say(ws *gws.Conn, ev codec.Event) {
 	rec, err := codec.AppendEvent(nil, ev)
 	must(err)
 	var b codec.Batch
@@ -85,7 +86,7 @@ func (g *gatekeeper) OnMessage(ws *gws.Conn, m *gws.Message) {
 	case q.Op == codec.OpAuth:
 		g.shown = append(g.shown, q.Token)
 		if !g.good[q.Token] {
-			g.say(ws, codec.Error{ID: q.ID, Code: codec.CodeUnauthenticated, Message: "the token is not good"})
+			say(ws, codec.Error{ID: q.ID, Code: codec.CodeUnauthenticated, Message: "the token is not good"})
 			return
 		}
 		g.authed[ws] = true
@@ -94,7 +95,7 @@ func (g *gatekeeper) OnMessage(ws *gws.Conn, m *gws.Message) {
 	case q.Op == codec.OpSubscribe:
 		g.subs++
 	}
-	g.say(ws, codec.Ack{ID: q.ID, Channels: q.Channels, Symbols: q.Symbols})
+	say(ws, codec.Ack{ID: q.ID, Channels: q.Channels, Symbols: q.Symbols})
 }
 
 // end says goodbye to everybody because a token ran out.
@@ -102,7 +103,7 @@ func (g *gatekeeper) end() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for ws := range g.authed {
-		g.say(ws, codec.Bye{Code: int(codec.CodeUnauthenticated), Reason: "the token ran out"})
+		say(ws, codec.Bye{Code: int(codec.CodeUnauthenticated), Reason: "the token ran out"})
 		_ = ws.WriteClose(uint16(codec.CodeUnauthenticated), nil)
 		delete(g.authed, ws)
 	}
