@@ -23,6 +23,8 @@ const (
 	idleEvery    = 50 * time.Millisecond
 	// relieveShare of what they may hold is kept free. Twice as much is made free at once.
 	relieveShare = 16
+	// momentTier is that of sessions that are a moment behind, at the most: some 250 ms.
+	momentTier = 8
 )
 
 // A burden is what a session holds, and how late it is.
@@ -117,14 +119,22 @@ func (sh *shard) relieve() {
 
 // lighten has sessions give until they hold no more than that, and returns what they hold: the
 // latest first, down to one level for all of a tier, which may be nothing. Within a tier those
-// below the level give nothing. Who holds more than an equal share and cannot give is cut. If
-// that is not enough, all are brought down to one level, whoever they are.
+// below the level give nothing. Who queues more than an equal share and cannot give is cut. Before
+// those who are a moment behind give anything, the latest are cut for what they hold besides, such
+// as a message that is half sent. If all that is not enough, all are brought down to one level,
+// whoever they are.
 func lighten(all []burden, total, most int) int {
 	slices.SortFunc(all, func(a, b burden) int {
 		return cmp.Or(cmp.Compare(b.tier, a.tier), cmp.Compare(a.bytes, b.bytes))
 	})
 	share := most / len(all)
+	spared := true
 	for from := 0; from < len(all) && total > most; {
+		if spared && all[from].tier <= momentTier {
+			spared = false
+			total = cut(all[:from], total, most, share)
+			continue
+		}
 		to := from + 1
 		for to < len(all) && all[to].tier == all[from].tier {
 			to++
@@ -134,13 +144,28 @@ func lighten(all []burden, total, most int) int {
 	}
 	if total > most {
 		slices.SortFunc(all, func(a, b burden) int { return cmp.Compare(a.bytes, b.bytes) })
-		total = lower(all, total, most, 0)
+		if total = lower(all, total, most, 0); total > most {
+			slices.Reverse(all)
+			total = cut(all, total, most, most/len(all))
+		}
+	}
+	return total
+}
+
+// cut ends the sessions of the list that hold more than the share until the total is no more than
+// that, and returns the new total.
+func cut(list []burden, total, most, share int) int {
+	for i := 0; i < len(list) && total > most; i++ {
+		if b := &list[i]; b.bytes > share {
+			b.evict(whyShort)
+			total, b.bytes = total-b.bytes, 0
+		}
 	}
 	return total
 }
 
 // lower brings sessions, the smallest first, down to one level until the total is no more than
-// that, or they have nothing more to give, and cuts those who then hold more than what each may
+// that, or they have nothing more to give, and cuts those who then queue more than what each may
 // keep at the least. It returns the new total.
 func lower(list []burden, total, most, keep int) int {
 	others := total
@@ -191,7 +216,7 @@ func (s *session) relax() {
 }
 
 // squeeze brings the session's memory down to the level by its policies, or as far as they go,
-// and cuts the session if that is more than it may keep. It returns what it holds now.
+// and cuts the session if it then queues more than it may keep. It returns what it holds now.
 func (s *session) squeeze(level, keep int) int {
 	if s.ending() {
 		return 0
@@ -203,9 +228,14 @@ func (s *session) squeeze(level, keep int) int {
 	}
 	o.Add(s.queue.Squeeze(budget))
 	s.count(o)
-	if n := s.footprint(); n <= keep {
-		return n
+	if s.queued() > keep {
+		s.evict(whyShort)
 	}
-	s.evict("the node is short of memory and this session is late, or holds the most")
-	return 0
+	if s.ending() {
+		return 0
+	}
+	return s.footprint()
 }
+
+// whyShort is logged of a session that was cut for memory.
+const whyShort = "the node is short of memory and this session is late, or holds the most"

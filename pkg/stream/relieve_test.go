@@ -311,3 +311,51 @@ func TestNodeMemoryOfSmallChunks(t *testing.T) {
 		t.Errorf("%d bytes held within the turn, want up to %d, and half of that at the least", most, limit)
 	}
 }
+
+// TestHalfSentMessages states that where what nobody can give is too much, the latest are cut for
+// it, and one who is a moment behind loses nothing.
+func TestHalfSentMessages(t *testing.T) {
+	const limit = 512 << 10
+	h := newHandShard(t, Config{NodePendingBytes: limit, BatchEvery: 10 * time.Millisecond})
+	var stalled []*recorder
+	for range 50 {
+		w := h.subscriber(codec.MsgPack, backpressure.DropOldest, "A")
+		w.stalled = true
+		stalled = append(stalled, w)
+	}
+	h.publish("A", 1)
+	h.step()
+	for i, w := range stalled {
+		if w.waits = 12 << 10; i < 25 {
+			w.s.stuckAt = h.now - int64(time.Second) // half of them are later than the others
+		}
+	}
+	behind := h.subscriber(codec.MsgPack, backpressure.DropOldest, "A")
+	for turn := range 100 {
+		if turn%7 == 0 {
+			behind.takes()
+			h.step()
+		}
+		behind.stalled = true
+		h.publish("A", 1)
+		h.step()
+		if turn > 10 && h.holds() > limit {
+			t.Fatalf("%d bytes held after %d turns", h.holds(), turn)
+		}
+	}
+	cut := 0
+	for i, w := range stalled {
+		if w.s.ending() {
+			cut++
+			if i >= 25 {
+				t.Error("one was cut who is less late than another")
+			}
+		}
+	}
+	if cut == 0 || cut == 25 {
+		t.Errorf("%d of 25 cut", cut)
+	}
+	if behind.s.ending() || behind.s.lost() > 0 {
+		t.Errorf("one who was a moment behind lost %+v", behind.s.total)
+	}
+}

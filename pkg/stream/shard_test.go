@@ -19,6 +19,7 @@ type recorder struct {
 	memory  []*byte // where each was
 	stalled bool
 	deaf    bool // keeps nothing
+	waits   int  // what the kernel does not take of a message, while it is stalled
 	closed  int
 }
 
@@ -30,7 +31,12 @@ func (w *recorder) Send(m *message) bool {
 	w.frames, w.memory = append(w.frames, string(frame)), append(w.memory, &frame[0])
 	return !w.stalled
 }
-func (w *recorder) Waiting() int             { return 0 }
+func (w *recorder) Waiting() int {
+	if w.s.busy {
+		return w.waits
+	}
+	return 0
+}
 func (w *recorder) Kernel() kernelView       { return kernelView{} }
 func (w *recorder) Close(code int, _ string) { w.closed = code }
 
