@@ -31,11 +31,13 @@ func (h *Hold) Gap(s market.Stream, id uint32, from, to int64, r codec.Reason) {
 // Bytes returns the size of what is held, which counts toward the session's budget.
 func (h *Hold) Bytes() int { return h.q.Bytes() }
 
-// Footprint, Squeeze and Relax are those of [Queue].
+// Footprint is [Queue.Footprint].
 func (h *Hold) Footprint() int { return h.q.Footprint() }
 
+// Squeeze is [Queue.Squeeze].
 func (h *Hold) Squeeze(budget int) Outcome { return h.q.Squeeze(budget) }
 
+// Relax is [Queue.Relax].
 func (h *Hold) Relax(budget int) { h.q.Relax(budget) }
 
 // Empty reports that nothing is held.
