@@ -2,6 +2,7 @@ package eventloop
 
 import (
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,11 +41,15 @@ const (
 )
 
 const (
-	timerSlot = -1
-	// adoptPerTurn bounds a turn while thousands arrive at once.
-	adoptPerTurn = 256
-	adoptingKept = 4 * adoptPerTurn
+	timerSlot    = -1
+	adoptingKept = 1024
 	eventsMax    = 256
+
+	// readFor bounds what a turn does for those who ask and who come, however many they are and
+	// whatever it costs: then those who are served have theirs. The rest waits for the next turn.
+	readFor = time.Millisecond
+	// adoptMin are opened in any case, so that who asks keeps nobody out.
+	adoptMin = 8
 )
 
 // A Loop owns a set of connections. Everything under "run" is touched only inside Run.
@@ -66,9 +71,13 @@ type Loop struct {
 	written   int64
 	adopting  []Adopted
 	adopted   int      // of adopting
+	behind    bool     // the inbox holds more
 	ending    []ending // Closed has yet to be called
 	lingers   []linger // by deadline, which is the same time after each began
 	now       int64
+	asking    queue        // who has sent something
+	clock     func() int64 // Now
+	askUntil  int64        // by clock, in this turn
 
 	read     []byte // one share of one connection
 	spare    *frameReader
@@ -91,8 +100,9 @@ type Loop struct {
 // A slot is what epoll knows a connection by. Its gen changes with every connection, so that
 // an event for one that was closed in the same turn cannot reach its successor.
 type slot struct {
-	c   *Conn
-	gen int32
+	c      *Conn
+	gen    int32
+	asking bool // in the queue; here, where it costs no memory
 }
 
 // New returns a loop without connections. It fails only where the system has no descriptor
@@ -110,7 +120,7 @@ func New(h Handler, cfg Config) (*Loop, error) {
 	if cfg.Linger == 0 {
 		cfg.Linger = 5 * time.Second
 	}
-	l := &Loop{handler: h, cfg: cfg, read: make([]byte, cfg.ReadBudget)}
+	l := &Loop{handler: h, cfg: cfg, clock: Now, read: make([]byte, cfg.ReadBudget)}
 	l.spare = l.takeReader()
 	if err := l.poller.open(); err != nil {
 		return nil, err
@@ -179,7 +189,8 @@ func (l *Loop) Run() error {
 	var wake int64
 	for stopped := false; ; {
 		events, err := l.sleep(wake)
-		l.now = Now()
+		l.now = l.clock()
+		l.askUntil = l.now + int64(readFor)
 		if err != nil {
 			l.dropAll(err)
 			return err
@@ -187,6 +198,7 @@ func (l *Loop) Run() error {
 		for i := range events {
 			l.serve(&events[i])
 		}
+		l.readAsking()
 		stop := l.adopt()
 		l.tellEnded()
 		if !stopped {
@@ -201,6 +213,9 @@ func (l *Loop) Run() error {
 		if stopped && l.live == 0 {
 			return nil
 		}
+		if l.busy() {
+			runtime.Gosched() // the loop does not sleep now: what it is to send has to be made too
+		}
 	}
 }
 
@@ -210,7 +225,7 @@ func (l *Loop) sleep(wake int64) ([]unix.EpollEvent, error) {
 	if len(l.lingers) > 0 && (wake == 0 || l.lingers[0].deadline < wake) {
 		wake = l.lingers[0].deadline
 	}
-	if l.adopted < len(l.adopting) || !l.state.CompareAndSwap(awake, asleep) {
+	if l.busy() || !l.state.CompareAndSwap(awake, asleep) {
 		l.state.Store(awake)
 		return l.poller.now()
 	}
@@ -219,7 +234,11 @@ func (l *Loop) sleep(wake int64) ([]unix.EpollEvent, error) {
 	return events, err
 }
 
-// serve does what one event asks for. Errors are found by reading and writing.
+// busy says that this turn has left work for the next.
+func (l *Loop) busy() bool { return !l.asking.empty() || l.adopted < len(l.adopting) || l.behind }
+
+// serve writes what waits for the peer, and notes that it has sent something. Errors are found by
+// reading and writing.
 func (l *Loop) serve(ev *unix.EpollEvent) {
 	if ev.Fd == timerSlot {
 		l.poller.armed = 0
@@ -234,9 +253,38 @@ func (l *Loop) serve(ev *unix.EpollEvent) {
 		s.c.flush()
 	}
 	if ev.Events&(unix.EPOLLIN|unix.EPOLLRDHUP|broken) != 0 && s.c.state != stateGone {
-		s.c.readShare()
+		l.asks(s.c)
 	}
 }
+
+// asks has c read when its turn comes.
+func (l *Loop) asks(c *Conn) {
+	if s := &l.slots[c.slot]; !s.asking {
+		s.asking = true
+		l.asking.push(c)
+	}
+}
+
+// readAsking reads a share of each that has sent something, until the time for it is over. Who
+// comes next goes on in the next turn, before those who ask again.
+func (l *Loop) readAsking() {
+	for n := l.asking.len(); n > 0; n-- {
+		c := l.asking.pop()
+		s := &l.slots[c.slot]
+		if s.c != c {
+			continue // has gone, and its place is another's
+		}
+		if s.asking = false; c.state != stateGone {
+			c.readShare()
+		}
+		if l.overdue() {
+			return
+		}
+	}
+}
+
+// overdue says that this turn has done enough for those who ask.
+func (l *Loop) overdue() bool { return l.clock() >= l.askUntil }
 
 // adopt opens what came through Adopt, some of it in the next turn when it is much.
 func (l *Loop) adopt() (stop bool) {
@@ -249,10 +297,11 @@ func (l *Loop) adopt() (stop bool) {
 		}
 		l.adopting, l.inbox, l.adopted = l.inbox, spare, 0
 	}
-	stop = l.stopping && len(l.inbox) == 0
+	l.behind = len(l.inbox) > 0 // and whoever put it there has woken the loop for this turn
+	stop = l.stopping && !l.behind
 	l.mu.Unlock()
 
-	for range min(len(l.adopting)-l.adopted, adoptPerTurn) {
+	for n := 0; l.adopted < len(l.adopting) && (n < adoptMin || !l.overdue()); n++ {
 		a := &l.adopting[l.adopted]
 		l.adopted++
 		l.open(a)
@@ -272,6 +321,7 @@ func (l *Loop) open(a *Adopted) {
 	s := &l.slots[c.slot]
 	s.c = c
 	s.gen++
+	s.asking = false
 	l.live++
 
 	if !a.Sized {

@@ -198,43 +198,6 @@ func TestShareOfATurn(t *testing.T) {
 	}
 }
 
-// A crowd is let in over several turns, so that those who are in do not wait for all of it.
-func TestACrowdIsAdoptedInShares(t *testing.T) {
-	const crowd = 3*adoptPerTurn + 1
-	var opened, before int
-	all := make(chan int, 1)
-	l, err := New(&probe{
-		open: func(*Conn) { opened++ },
-		turn: func(int64) int64 {
-			if opened-before > adoptPerTurn {
-				t.Errorf("%d in one turn", opened-before)
-			}
-			if before = opened; opened == crowd {
-				all <- opened
-			}
-			return 0
-		},
-	}, Config{Linger: time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range crowd {
-		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer unix.Close(pair[1])
-		l.Adopt(Adopted{Fd: pair[0]})
-	}
-	ran := make(chan error, 1)
-	go func() { ran <- l.Run() }()
-	receive(t, all)
-	l.Stop(patience)
-	if err := receive(t, ran); err != nil {
-		t.Error(err)
-	}
-}
-
 // What is put down before Wake is seen by a turn, without any other event.
 func TestNoWakeIsLost(t *testing.T) {
 	var put, seen atomic.Int64

@@ -8,9 +8,13 @@ import (
 )
 
 // readShare reads once from a connection that epoll reported, at most ReadBudget bytes. What
-// is left is reported again in the next turn.
+// is left is reported again in the next turn. What was read and has yet to be decoded comes first.
 func (c *Conn) readShare() {
 	l := c.loop
+	if c.in != nil && len(c.in.rest) > 0 {
+		c.resume()
+		return
+	}
 	n, err := read(c.fd, l.read)
 	switch {
 	case err == unix.EAGAIN, err == unix.EINTR:
@@ -39,6 +43,10 @@ func (c *Conn) consume(p []byte) {
 			r.inflater = &l.inflater
 		}
 	}
+	if len(r.rest) > 0 {
+		r.rest = append(r.rest, p...) // of the same share
+		return
+	}
 	l.reading = c
 	for more := true; more && c.state == stateOpen; {
 		var ev event
@@ -48,6 +56,11 @@ func (c *Conn) consume(p []byte) {
 			more = false
 		case kindMessage:
 			l.handler.Message(c, ev.text, ev.payload)
+			if len(p) > 0 && l.overdue() && c.state == stateOpen {
+				r.rest = append(r.rest, p...)
+				l.asks(c)
+				more = false
+			}
 		case kindPing:
 			l.answer(ev.payload)
 		case kindPong:
@@ -65,7 +78,7 @@ func (c *Conn) consume(p []byte) {
 	}
 	c.sendPongs()
 	l.reading = nil
-	if c.state == stateOpen && !r.idle() {
+	if c.state == stateOpen && (!r.idle() || len(r.rest) > 0) {
 		if c.in == nil {
 			c.in, l.spare = r, l.takeReader()
 		}
@@ -77,6 +90,16 @@ func (c *Conn) consume(p []byte) {
 	}
 	// begin and lost have given r back already when the connection ended.
 	c.dropReader()
+}
+
+// resume decodes what an earlier turn had no time for.
+func (c *Conn) resume() {
+	rest := c.in.rest
+	c.in.rest = rest[:0] // what is left moves to its beginning
+	c.consume(rest)
+	if c.tls != nil && c.state == stateOpen {
+		c.decrypt(nil) // the end may have come behind it
+	}
 }
 
 func (c *Conn) dropReader() {
@@ -138,6 +161,9 @@ func (c *Conn) decrypt(records []byte) {
 		case err == nil, c.state != stateOpen:
 		case err == errNoRecord:
 			return
+		case err == io.EOF && c.in != nil && len(c.in.rest) > 0:
+			c.tls.in = nil
+			return // it is said again
 		case err == io.EOF:
 			c.ended()
 		default:

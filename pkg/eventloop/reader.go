@@ -74,6 +74,8 @@ type frameReader struct {
 	compressed bool
 	msg        []byte // earlier pieces, unmasked
 	valid      int    // how much of msg is known to be UTF-8
+
+	rest []byte // behind the message, for a later turn; the loop's
 }
 
 // idle says that no frame or message has been begun, so that nothing need be kept.
