@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,6 +81,7 @@ type Verifier struct {
 	parser *jwt.Parser
 	keys   atomic.Pointer[[]key]
 	deny   atomic.Pointer[denyList]
+	places chan struct{} // for checks that compute
 
 	keyFile, denyFile *file   // Run's
 	keySet            *keySet // nil if the keys are in a file
@@ -94,7 +96,12 @@ func New(cfg Config) (*Verifier, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	v := &Verifier{log: cfg.Log, asks: rate.NewLimiter(rate.Every(keySetAskEvery), keySetAsks)}
+	v := &Verifier{
+		log: cfg.Log, asks: rate.NewLimiter(rate.Every(keySetAskEvery), keySetAsks),
+		// A signature takes up to 0.1 ms. Thousands at once must not stand between those who are
+		// served and a processor: half of them is for tokens at the most.
+		places: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+	}
 	if v.log == nil {
 		v.log = zap.NewNop()
 	}
@@ -156,6 +163,8 @@ func (v *Verifier) Denied(g *Grant) bool { return v.deny.Load().denies(g) }
 var errNoKey = errors.New("it is signed by an unknown key")
 
 func (v *Verifier) verify(token string) (*Grant, error) {
+	v.places <- struct{}{}
+	defer func() { <-v.places }()
 	var c claims
 	if _, err := v.parser.ParseWithClaims(token, &c, v.keysFor); err != nil {
 		return nil, reason(err)

@@ -189,16 +189,11 @@ func (l *Loop) Run() error {
 	var wake int64
 	for stopped := false; ; {
 		events, err := l.sleep(wake)
-		l.now = l.clock()
-		l.askUntil = l.now + int64(readFor)
 		if err != nil {
 			l.dropAll(err)
 			return err
 		}
-		for i := range events {
-			l.serve(&events[i])
-		}
-		l.readAsking()
+		l.take(events)
 		stop := l.adopt()
 		l.tellEnded()
 		if !stopped {
@@ -232,6 +227,16 @@ func (l *Loop) sleep(wake int64) ([]unix.EpollEvent, error) {
 	events, err := l.poller.wait(wake)
 	l.state.Store(awake)
 	return events, err
+}
+
+// take begins the turn at this instant.
+func (l *Loop) take(events []unix.EpollEvent) {
+	l.now = l.clock()
+	l.askUntil = l.now + int64(readFor)
+	for i := range events {
+		l.serve(&events[i])
+	}
+	l.readAsking()
 }
 
 // busy says that this turn has left work for the next.

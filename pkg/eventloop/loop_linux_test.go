@@ -337,7 +337,7 @@ func TestNoGarbage(t *testing.T) {
 		if err != nil || len(events) != 1 {
 			t.Fatalf("%d events, %v", len(events), err)
 		}
-		l.serve(&events[0])
+		l.take(events)
 		if _, err := client.Read(answer); err != nil {
 			t.Fatal(err)
 		}
