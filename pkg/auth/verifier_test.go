@@ -10,7 +10,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -178,4 +180,29 @@ func TestConfigIsCheckedWhole(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", tt.name, err, tt.why)
 		}
 	}
+}
+
+// However many tokens come at once, the checks take their turns, good ones and bad ones alike.
+func TestChecksComputeInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVerifier(t, Config{KeyFile: write(t, "secret", testSecret)})
+		for range cap(v.places) {
+			v.places <- struct{}{} // somebody computes
+		}
+		var checked atomic.Int64
+		for range 10 {
+			go func() {
+				_, _ = v.Verify(t.Context(), sign(jwt.SigningMethodHS256, testSecret, claimsWith(nil)))
+				_, _ = v.Verify(t.Context(), "x")
+				checked.Add(1)
+			}()
+		}
+		if synctest.Wait(); checked.Load() != 0 {
+			t.Errorf("%d were checked without a place", checked.Load())
+		}
+		<-v.places
+		if synctest.Wait(); checked.Load() != 10 {
+			t.Errorf("%d of 10 were checked when there was a place", checked.Load())
+		}
+	})
 }

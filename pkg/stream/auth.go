@@ -128,6 +128,7 @@ type rights struct {
 	authBy   int64 // when a session without a token is sent away; 0 = it has one
 	endsAt   int64 // when the token runs out; 0 = never
 	checking bool  // an auth request is under way
+	failed   int   // so many checks, one after the other
 	behind   []request
 
 	batchEvery int64 // the least time between two batches; 0 = none
@@ -321,11 +322,27 @@ func (s *session) authenticate(req *codec.Request) {
 		return
 	}
 	r.checking = true
-	id, token, gate, sh := req.ID, req.Token, r.gate, s.sh
+	id, token, gate, sh, wait := req.ID, req.Token, r.gate, s.sh, retryWait(r.failed)
 	gate.begin(func() { // or the node ends, and the session with it
+		sleep(gate.ctx, wait)
 		g, err := gate.check(gate.ctx, token)
 		sh.do(func() { s.verified(id, g, err) })
 	})
+}
+
+const (
+	retryFree    = 3
+	retryWaitMin = 50 * time.Millisecond
+	retryWaitMax = time.Second
+)
+
+// retryWait is how long the next token of a session waits that has had so many refused: who
+// guesses, or wants to keep the processors busy, has some ten checks before the auth timeout.
+func retryWait(failed int) time.Duration {
+	if failed < retryFree {
+		return 0
+	}
+	return min(retryWaitMin<<min(failed-retryFree, 10), retryWaitMax)
 }
 
 // verified answers an auth request, and carries out what waited for it.
@@ -335,6 +352,7 @@ func (s *session) verified(id *int64, g *auth.Grant, err error) {
 	if s.ending() {
 		return
 	}
+	r.failed++
 	switch {
 	case errors.Is(err, auth.ErrKeys):
 		s.refuse(id, codec.CodeServerFault, err.Error())
@@ -355,6 +373,7 @@ func (s *session) verified(id *int64, g *auth.Grant, err error) {
 			s.refuse(id, code, err.Error())
 			break
 		}
+		r.failed = 0
 		s.ack(&codec.Ack{ID: id})
 		s.endForbidden()
 		s.endExcess()
