@@ -43,6 +43,16 @@ func tooMany(reason string, retryS int) *refusal {
 	return &refusal{status: http.StatusTooManyRequests, reason: reason, header: http.Header{"Retry-After": {strconv.Itoa(retryS)}}}
 }
 
+// refuse answers at once, or, where more are refused than may shake hands, as late as a handshake
+// may be: a crowd that asks again as soon as it has its answer is to cost no more than one that
+// is let in. Whoever waits is one of Config.MaxHTTPConnections.
+func (n *Node) refuse(w http.ResponseWriter, r *http.Request, no *refusal) {
+	if !n.refusals.Allow() {
+		sleep(r.Context(), handshakeWaitMax)
+	}
+	no.write(w)
+}
+
 // remoteName is the peer, and the client that it speaks for where that is another.
 func remoteName(peer string, client netip.Addr) string {
 	if p, err := netip.ParseAddrPort(peer); err != nil || p.Addr().Unmap() == client {

@@ -15,7 +15,7 @@ func (n *Node) guarded(serve func(http.ResponseWriter, *http.Request, *rights)) 
 		switch {
 		case no != nil:
 			n.pagesRefused.Add(1)
-			no.write(w)
+			n.refuse(w, r, no)
 		case g == nil:
 			serve(w, r, nil)
 		default:

@@ -38,6 +38,7 @@ type Node struct {
 	authFailures [len(authReasons)]atomic.Int64
 	seats        *seats
 	handshakes   *rate.Limiter
+	refusals     *rate.Limiter // answered at once
 	pages        *paces
 
 	ctx     context.Context // of what begins while the node runs, and ends with it
@@ -74,6 +75,7 @@ func New(cfg Config, up Upstream) (*Node, error) {
 	n.lobby = newLobby(&n.cfg)
 	n.pages = newPaces(n.cfg.PageRequestsPerSecond)
 	n.handshakes = rate.NewLimiter(rate.Limit(n.cfg.HandshakesPerSecond), n.cfg.HandshakesPerSecond)
+	n.refusals = rate.NewLimiter(rate.Limit(n.cfg.HandshakesPerSecond), n.cfg.HandshakesPerSecond)
 	n.ctx, n.end = context.WithCancel(context.Background())
 	n.gate = n.newGate()
 	n.fan = newFan(up)
@@ -139,7 +141,8 @@ func (n *Node) Ready() error {
 func (n *Node) ServeStream(w http.ResponseWriter, r *http.Request) {
 	s, no := n.letIn(r)
 	if no != nil {
-		n.refuse(w, no)
+		n.countRefused(strconv.Itoa(no.status))
+		n.refuse(w, r, no)
 		return
 	}
 	conn, buffered, err := hijack(w)
@@ -178,11 +181,6 @@ func (n *Node) letIn(r *http.Request) (*session, *refusal) {
 		remote: remoteName(r.RemoteAddr, address), enc: chooseEncoding(r.Header), opened: time.Now().Unix(),
 		seat: seat, rights: rights,
 	}, nil
-}
-
-func (n *Node) refuse(w http.ResponseWriter, no *refusal) {
-	n.countRefused(strconv.Itoa(no.status))
-	no.write(w)
 }
 
 // gone counts a connection out.
