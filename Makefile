@@ -85,11 +85,12 @@ CHURN ?= 50000
 churn: ## have CHURN connections come and go on each engine, plain and TLS, and look for what they left
 	TICKCAST_CHURN=$(CHURN) $(GO) test -count 1 -timeout 60m -run TestWavesLeaveNothing ./pkg/stream
 
-ATTACK ?= 150x3
+ATTACK ?= 1000
+FOR    ?= 10s
 
 .PHONY: attack
-attack: ## have ATTACK strangers of each kind (times waves) at a node on each engine, plain and TLS; tells how late others' ticks are
-	ATTACK=$(ATTACK) $(GO) test -count 1 -timeout 60m -v -run TestOthersAreServedUnderAttack ./e2e
+attack: ## have ATTACK strangers of a KIND (a pattern; each alone if empty, all at once if "together") at a node for FOR, ON each engine, plain and TLS, or one ("epoll,_TLS_true"); a table tells what others felt
+	ATTACK='$(ATTACK)' FOR='$(FOR)' KIND='$(KIND)' $(GO) test -count 1 -timeout 120m -v -run 'TestOthersAreServedUnderAttack/$(ON)' ./e2e
 
 .PHONY: clock
 clock: ## hold a node to its promises while its wall clock jumps; builds Go's time package anew

@@ -225,8 +225,12 @@ func TestOthersAreServedUnderAttack(t *testing.T) {
 				await(t, "the descriptors to be given back", func() bool { return node.descriptors() <= was.files })
 				flow()
 				name, after := strings.Trim(c.Kind, "^$"), delayOf(honest)
-				fmt.Fprintf(columns, "%s\t%v\t%v\t%v\t%v\t%v\t%d, %d, %d\t%d\t%s\n", name, before, under, after, under.pause.Round(time.Millisecond),
+				row := fmt.Sprintf("%s\t%v\t%v\t%v\t%v\t%v\t%d, %d, %d\t%d\t%s\n", name, before, under, after, under.pause.Round(time.Millisecond),
 					(now.cpu - was.cpu).Round(10*time.Millisecond), was.resident>>20, most>>20, node.resident()>>20, now.logged-was.logged, what)
+				_, _ = columns.Write([]byte(row))
+				if alone {
+					t.Log(row) // the table is long in coming
+				}
 				if bound := int64(1 << 30); most > bound { // with the race detector's share
 					t.Errorf("%d MiB are resident", most>>20)
 				}
