@@ -90,7 +90,7 @@ func strangers() []stranger {
 	ping := frame(0x81, `{"op":"ping"}`)
 	everything := frame(0x81, `{"op":"subscribe","channels":["trade","quote","bar"],"symbols":["*"]}`)
 	nothing := frame(0x81, `{"op":"unsubscribe","channels":["trade","quote","bar"],"symbols":["*"]}`)
-	past := frame(0x81, `{"op":"subscribe","channels":["trade"],"symbols":["AAPL"],"after":{"trade":{"AAPL":1}}}`)
+	past := frame(0x81, `{"op":"subscribe","channels":["trade"],"symbols":["BRK.B"],"after":{"trade":{"BRK.B":1}}}`)
 	return []stranger{
 		{"says nothing", true, false, says()},
 		{"begins a TLS handshake", true, false, says("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")},
@@ -123,9 +123,9 @@ func strangers() []stranger {
 			<-heard
 		}},
 		{"has a header without end", false, false, says(upgrade("")[:80], strings.Repeat("X-More: and more\r\n", 4096))},
-		{"breaks the handshake", false, true, says(strings.Replace(upgrade(""), "dGhl", "!", 1), strings.Replace(upgrade(""), "13", "12", 1))},
-		{"has a wrong token", false, true, func(v *visit, nth int) { v.says(upgrade("Authorization: Bearer " + forged[nth%len(forged)] + "\r\n")) }},
-		{"goes on with wrong tokens", false, true, func(v *visit, nth int) {
+		{"breaks the handshake", false, false, says(strings.Replace(upgrade(""), "dGhl", "!", 1), strings.Replace(upgrade(""), "13", "12", 1))},
+		{"has a wrong token", false, false, func(v *visit, nth int) { v.says(upgrade("Authorization: Bearer " + forged[nth%len(forged)] + "\r\n")) }},
+		{"goes on with wrong tokens", false, false, func(v *visit, nth int) {
 			endlessly(func(int) string { return "" }, upgrade("Authorization: Bearer "+forged[nth%len(forged)]+"\r\n"))(v, nth)
 		}},
 		{"sends wrong tokens", false, false, func(v *visit, nth int) {
@@ -133,14 +133,14 @@ func strangers() []stranger {
 		}},
 		{"asks without a token", false, false, says(upgrade(""), strings.Repeat(everything, 200))},
 		{"has more connections than it may", false, true, says(upgrade("Authorization: Bearer " + sign(secret, "one", time.Hour) + "\r\n"))},
-		{"asks for pages", false, true, endlessly(func(int) string { return "" }, "GET /v1/snapshot?symbols=AAPL HTTP/1.1\r\nHost: node\r\nAuthorization: Bearer "+sign(secret, "pages", time.Hour)+"\r\n\r\n")},
+		{"asks for pages", false, true, endlessly(func(int) string { return "" }, "GET /v1/snapshot?symbols=BRK.B HTTP/1.1\r\nHost: node\r\nAuthorization: Bearer "+sign(secret, "pages", time.Hour)+"\r\n\r\n")},
 		{"floods", false, true, inside(strings.Repeat(ping, 3000))},
-		{"floods without end", false, false, endlessly(welcome, strings.Repeat(ping, 500))},
+		{"floods without end", false, true, endlessly(welcome, strings.Repeat(ping, 500))},
 		{"floods with frames", false, true, inside(strings.Repeat("\x89\x80\x00\x00\x00\x00", 20_000))},
 		{"floods with frames without end", false, true, endlessly(welcome, strings.Repeat("\x89\x80\x00\x00\x00\x00", 2000))},
 		{"floods with pieces of a message", false, true, endlessly(func(nth int) string { return welcome(nth) + frame(0x01, "") }, strings.Repeat("\x00\x80\x00\x00\x00\x00", 2000))},
-		{"changes its mind", false, false, endlessly(welcome, strings.Repeat(everything+nothing, 50))},
-		{"asks for the past", false, false, endlessly(welcome, strings.Repeat(past+nothing, 50))},
+		{"changes its mind", false, true, endlessly(welcome, strings.Repeat(everything+nothing, 50))},
+		{"asks for the past", false, true, endlessly(welcome, strings.Repeat(past+nothing, 50))},
 		{"asks for all and for more, and reads nothing", false, true, func(v *visit, nth int) {
 			_, err := io.WriteString(v.Conn, welcome(nth))
 			for i := 0; err == nil && i < 1200; i++ {
@@ -152,7 +152,7 @@ func strangers() []stranger {
 		{"nests", false, true, inside(strings.Repeat(frame(0x81, strings.Repeat("[", 60_000)), 5))},
 		{"nests in MessagePack", false, true, inside(strings.Repeat(frame(0x82, strings.Repeat("\x91", 60_000)), 5), frame(0x82, "\xdd\xff\xff\xff\xff"))},
 		{"sends what inflates a thousandfold", false, false, inside(strings.Repeat(frame(0xc1, packed(strings.Repeat("\x00", 8<<20))), 5))},
-		{"sends large requests in a few bytes", false, false, endlessly(welcome, strings.Repeat(frame(0xc1, packed(`{"op":"ping","x":[`+strings.Repeat("0,", 32_000)+`0]}`)), 20))},
+		{"sends large requests in a few bytes", false, true, endlessly(welcome, strings.Repeat(frame(0xc1, packed(`{"op":"ping","x":[`+strings.Repeat("0,", 32_000)+`0]}`)), 20))},
 		{"begins a message that never ends", false, false, inside(frame(0x01, "{"), strings.Repeat(frame(0x00, strings.Repeat(" ", 1000)), 100))},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/tickcast/tickcast/pkg/auth"
 )
@@ -33,6 +34,17 @@ func (n *Node) admit(r *http.Request, address netip.Addr) (*seat, *rights, *refu
 		return seat, nil, nil
 	}
 	return seat, &rights{gate: n.gate, grant: g}, nil
+}
+
+// thenClose has the connection end behind the answer: who was refused keeps no place in the lobby.
+func (no *refusal) thenClose() {
+	if hasToken(no.header, "Connection", "close") {
+		return
+	}
+	if no.header == nil {
+		no.header = make(http.Header)
+	}
+	no.header["Connection"] = []string{strings.Join(append(no.header["Connection"], "close"), ", ")}
 }
 
 func busy(reason string, retryS int) *refusal {

@@ -142,6 +142,7 @@ func (n *Node) ServeStream(w http.ResponseWriter, r *http.Request) {
 	s, no := n.letIn(r)
 	if no != nil {
 		n.countRefused(strconv.Itoa(no.status))
+		no.thenClose()
 		n.refuse(w, r, no)
 		return
 	}
