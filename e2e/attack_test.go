@@ -119,7 +119,11 @@ func (n *streamer) attack(c crowd) (what fates, most int64) {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	p := launch(n.t, "env", crowdVariable+"="+string(order), "nice", "-n", "19", self) // the node and the others first
+	priority := "0"
+	if c.For > 0 {
+		priority = "19" // what others feel is to be the node's doing
+	}
+	p := launch(n.t, "env", crowdVariable+"="+string(order), "nice", "-n", priority, self)
 	for p.running() {
 		if status, _ := get(n.t, n.admin, "/healthz"); status != 200 {
 			n.t.Fatalf("/healthz is %d", status)

@@ -19,8 +19,7 @@ import (
 	"time"
 )
 
-// A crowd is the strangers that come at a node, from a process of their own: with the node and
-// those who behave on the same machine, it is to be the last that gets a processor.
+// A crowd is the strangers that come at a node, from a process of their own.
 type crowd struct {
 	Addr    string
 	Secure  bool
