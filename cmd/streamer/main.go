@@ -131,6 +131,7 @@ func (p *program) serve(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, public.Close(), admin.Close())
 	}
+	b.ReadBy(node.ReadBy)
 	early, err := node.Early(public)
 	if err != nil {
 		return errors.Join(err, public.Close(), admin.Close())

@@ -173,10 +173,7 @@ func isOrigin(s string) bool {
 // gathered there for as long, they leave as they are read, and no later than they would have. A
 // long window has its ticks read many times, or they would miss its end and wait for the next.
 func readEvery(batch time.Duration) time.Duration {
-	if batch > 5*time.Millisecond {
-		return time.Millisecond
-	}
-	return max(batch, 0) // Validate reports what is below
+	return min(max(batch, 0), 5*time.Millisecond) // Validate reports what is below
 }
 
 func (o *opts) busConfig() bus.Config {

@@ -50,6 +50,7 @@ type Bus struct {
 	queue chan *nats.Msg // every subscription of ours -> Run
 
 	arrived chan struct{} // the queue holds what came with one read, or several
+	readBy  atomic.Pointer[func() time.Time]
 
 	stop    context.CancelFunc // ends keep
 	closing context.Context    // done once Close was called

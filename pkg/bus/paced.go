@@ -30,7 +30,7 @@ func (p *paced) Read(buf []byte) (int, error) {
 	n, err := p.Conn.Read(buf)
 	p.next = time.Time{}
 	if p.every > 0 && n < len(buf) {
-		p.next = time.Now().Add(p.every)
+		p.next = p.bus.nextRead(time.Now().Add(p.every))
 	}
 	return n, err
 }
@@ -43,6 +43,19 @@ func (b *Bus) readAgain() {
 		default: // it has yet to look
 		}
 	}
+}
+
+// ReadBy has by asked, after each read of a busy connection, when the next one is to be at the
+// latest, where that is before Config.ReadEvery is over. Zero is at no time. by must not wait.
+func (b *Bus) ReadBy(by func() time.Time) { b.readBy.Store(&by) }
+
+func (b *Bus) nextRead(latest time.Time) time.Time {
+	if by := b.readBy.Load(); by != nil {
+		if at := (*by)(); !at.IsZero() && at.Before(latest) {
+			return at
+		}
+	}
+	return latest
 }
 
 // A dialer is nats.go's way to a server elsewhere.

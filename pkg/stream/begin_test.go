@@ -22,7 +22,7 @@ func TestAGrantWithinAWindowBeginsBehindIt(t *testing.T) {
 	h.publish("A", 3)
 	h.inbox.put(item{tape: h.tape("A"), do: func() {
 		comes.s.add(h.tape("A").id, option{policy: backpressure.DropOldest})
-		h.begins(comes.s, h.tape("A").id)
+		comes.s.begins(h.tape("A").id)
 	}})
 	h.publish("A", 2)
 	h.step()

@@ -94,11 +94,14 @@ func (sh *shard) publishCounts() {
 
 	end := sh.clock.now()
 	c.turn.add(&turnBounds, end-sh.now)
-	if sh.arrived != 0 && len(sh.dirty) == 0 && len(sh.gathered) == 0 {
-		sh.endTimings(end)
-		if sh.flushed == sh.now {
-			c.delivery.add(&latencyBounds, end-sh.arrived)
+	for i := range sh.groups {
+		g := &sh.groups[i]
+		if g.arrived != 0 && len(g.dirty) == 0 && len(g.gathered) == 0 {
+			g.endTimings(end)
+			if g.flushed == sh.now {
+				c.delivery.add(&latencyBounds, end-g.arrived)
+			}
+			g.arrived = 0
 		}
-		sh.arrived = 0
 	}
 }

@@ -105,12 +105,12 @@ type timing struct {
 }
 
 // endTimings notes how long the node took over what has been flushed by now.
-func (sh *shard) endTimings(now int64) {
-	if sh.flushed == sh.now {
-		for _, t := range sh.timings {
+func (g *group) endTimings(now int64) {
+	if g.flushed == g.sh.now {
+		for _, t := range g.timings {
 			t.hops.add(hopNode, now, now-t.at)
 		}
 	}
-	clear(sh.timings)
-	sh.timings = sh.timings[:0]
+	clear(g.timings)
+	g.timings = g.timings[:0]
 }

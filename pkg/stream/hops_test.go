@@ -116,7 +116,7 @@ func TestTheNodesPartEndsWithTheFlush(t *testing.T) {
 	}
 	h.publish("A", 1)
 	h.step()
-	if taken() != 1 || len(h.timings) != 0 {
-		t.Errorf("%d samples, %d wait; want none more", taken(), len(h.timings))
+	if taken() != 1 || len(h.groups[0].timings) != 0 {
+		t.Errorf("%d samples, %d wait; want none more", taken(), len(h.groups[0].timings))
 	}
 }

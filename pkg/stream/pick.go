@@ -24,25 +24,26 @@ func (s *session) picks() bool {
 // add gives the session a stream by name, or changes its options there, and reports whether
 // it is new.
 func (s *session) add(id subscribe.ID, opt option) bool {
-	fresh := s.view.index.Add(s, id, opt)
+	fresh := s.index().Add(s, id, opt)
+	s.named(id)
 	s.pushed = s.pushed || opt.intervalMS > 0 || s.set.Len() > pickMax
 	return fresh
 }
 
 // openWindow gives what was gathered to those it is pushed to, and marks those who pick.
-func (sh *shard) openWindow() {
-	for i := range sh.gathered {
-		g := &sh.gathered[i]
-		c := sh.joined(g)
+func (g *group) openWindow() {
+	for i := range g.gathered {
+		of := &g.gathered[i]
+		c := g.joined(of)
 		if c == nil {
 			continue
 		}
-		id := g.tape.id
-		if n := int(id) + 1 - len(sh.window); n > 0 {
-			sh.window = append(sh.window, make([]*codec.Chunk, n)...)
+		id := of.tape.id
+		if n := int(id) + 1 - len(g.window); n > 0 {
+			g.window = append(g.window, make([]*codec.Chunk, n)...)
 		}
-		sh.window[id] = c
-		x := sh.indexOf(g.tape)
+		g.window[id] = c
+		x := g.indexOf(of.tape)
 		named := x.Named(id)
 		for i := range named {
 			switch s := named[i].Owner; {
@@ -54,26 +55,26 @@ func (sh *shard) openWindow() {
 				s.give(id, c, named[i].Opt)
 			}
 		}
-		sh.publishWild(x, id, c)
+		publishWild(x, id, c)
 	}
 }
 
-func (sh *shard) closeWindow() {
-	for i := range sh.gathered {
-		if id := int(sh.gathered[i].tape.id); id < len(sh.window) {
-			sh.window[id] = nil
+func (g *group) closeWindow() {
+	for i := range g.gathered {
+		if id := int(g.gathered[i].tape.id); id < len(g.window) {
+			g.window[id] = nil
 		}
 	}
-	sh.forgetGathered()
+	g.forgetGathered()
 }
 
 // pick sends the session what the window has of its streams, in one batch if it fits.
 func (s *session) pick() {
-	sh := s.sh
+	sh, window := s.sh, s.group.window
 	chunks, bytes := sh.chunks[:0], 0
 	for i := range s.set.Len() {
-		if id := int(s.set.At(i)); id < len(sh.window) && sh.window[id] != nil {
-			c := sh.window[id]
+		if id := int(s.set.At(i)); id < len(window) && window[id] != nil {
+			c := window[id]
 			chunks = append(chunks, c)
 			bytes += len(c.In(s.enc)) + 1 // a comma
 		}
@@ -81,8 +82,8 @@ func (s *session) pick() {
 	sh.chunks = chunks
 	if bytes > batchBytesMax-headroom || !s.mayBatch() {
 		for i := range s.set.Len() {
-			if id := int(s.set.At(i)); id < len(sh.window) && sh.window[id] != nil {
-				s.push(sh.window[id], s.view.index.Option(&s.set, i))
+			if id := int(s.set.At(i)); id < len(window) && window[id] != nil {
+				s.push(window[id], s.index().Option(&s.set, i))
 			}
 		}
 		return

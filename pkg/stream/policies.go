@@ -26,7 +26,7 @@ func (s *session) keepToPolicies() {
 		}
 		return opt
 	}
-	s.view.index.Alter(s, keep)
+	s.index().Alter(s, keep)
 	if s.asked == nil {
 		return
 	}

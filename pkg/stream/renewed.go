@@ -76,7 +76,7 @@ func (s *session) unname(t *tape) {
 		s.answered()
 		s.view.unname(t.id)
 	}
-	if s.view.index.Unname(s, t.id) {
+	if s.index().Unname(s, t.id) {
 		s.view.unname(t.id)
 	}
 }

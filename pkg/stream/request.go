@@ -260,7 +260,7 @@ func (s *session) granted(ask *option, tl tail, snapshot bool, after int64) {
 	}
 	s.begin(tl, snapshot, after)
 	s.add(t.id, *ask)
-	s.sh.begins(s, t.id)
+	s.begins(t.id)
 }
 
 func (s *session) unsubscribe(req *codec.Request) {
@@ -303,7 +303,7 @@ func (s *session) end(t *tape) bool {
 		s.answered()
 		s.view.unname(t.id)
 	}
-	byName, byWildcard := s.view.index.Remove(s, t.id)
+	byName, byWildcard := s.index().Remove(s, t.id)
 	if byName {
 		s.view.unname(t.id)
 	}

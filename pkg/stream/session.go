@@ -43,6 +43,7 @@ type session struct {
 	// miss, and a session's messages are so far apart that the next one misses them again.
 	queue   backpressure.Queue
 	sh      *shard
+	group   *group
 	leaving *leaving // nil unless the session is to end
 	dirty   bool     // in the shard's list
 	picking bool     // picks what it wants out of the window at this flush
@@ -123,6 +124,7 @@ func (s *session) open() {
 	sh.counts.opened.Add(1)
 	s.at = int32(len(sh.sessions))
 	sh.sessions = append(sh.sessions, s)
+	sh.join(s)
 	s.timerAt = -1
 	s.queue.Init(s.enc, sh.cfg.PendingBytes)
 	s.sent, s.view = sh.now, sh.views[0]
@@ -170,8 +172,9 @@ func (s *session) gone(code int) {
 		}
 		s.asked = nil
 	}
-	s.view.index.Clear(s, s.view.unname, s.view.unnameAll)
+	s.index().Clear(s, s.view.unname, s.view.unnameAll)
 	sh.leaveKind(s)
+	s.group.sessions--
 	sh.timers.remove(s)
 	last := len(sh.sessions) - 1
 	sh.sessions[s.at] = sh.sessions[last]
@@ -194,7 +197,7 @@ func (s *session) control(rec []byte) {
 func (s *session) mark() {
 	if !s.dirty && !s.closed {
 		s.dirty = true
-		s.sh.dirty = append(s.sh.dirty, s)
+		s.group.dirty = append(s.group.dirty, s)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"github.com/tickcast/tickcast/pkg/backpressure"
 	"github.com/tickcast/tickcast/pkg/codec"
-	"github.com/tickcast/tickcast/pkg/subscribe"
 )
 
 // option is how a session wants one stream.
@@ -36,23 +35,16 @@ type shard struct {
 	wall     int64   // Unix ns of the same instant
 	views    []*view // by ingest.n; the first is there from the start
 	sessions []*session
-	gathered []gathered      // came since the last flush
-	begun    map[begin]int64 // granted since then, behind so much of what was gathered
-	place    []int32         // by tape.id, where in gathered it is, plus one
-	window   []*codec.Chunk  // by tape.id, during a flush
-	emptying bool            // the node drains or stops: who opens now is sent away
-	dirty    []*session      // have something to send; emptied every flush
-	flushed  int64           // when the last flush was
+	groups   [groupsMax]group
+	wantedBy []uint8 // by subscribe.ID: a bit for each group in which some session named it, or did
+	emptying bool    // the node drains or stops: who opens now is sent away
 	flushes  uint64
 	kinds    map[uint64]*kind
 	message  message        // the one that is being sent, unless it is a kind's
 	chunks   []*codec.Chunk // that it is made of
 	framer   framer
 	timers   timers
-	rec      []byte       // single records are built here
-	traces   []shardTrace // of ticks that no flush has seen yet
-	timings  []timing     // of those whose times are known
-	arrived  int64        // when the oldest tick that no flush has seen yet reached the node; 0 = none
+	rec      []byte // single records are built here
 	sum      turnCounts
 
 	laden    []*session // hold memory from one turn to the next
@@ -64,12 +56,17 @@ type shard struct {
 }
 
 func newShard(n int, cfg *Config, c clock) *shard {
-	return &shard{
+	sh := &shard{
 		n: n, node: cfg.Name, cfg: cfg, clock: c, log: cfg.Log,
+		inbox:  inbox{clock: c},
 		kinds:  make(map[uint64]*kind),
-		begun:  make(map[begin]int64),
 		memory: cfg.NodePendingBytes / cfg.Shards,
 	}
+	for i := range sh.groups {
+		g := &sh.groups[i]
+		g.sh, g.n, g.begun = sh, i, make(map[begin]int64)
+	}
+	return sh
 }
 
 // An inbox takes items from any goroutine and gives them to the shard in order.
@@ -77,8 +74,9 @@ type inbox struct {
 	mu    sync.Mutex
 	items []item
 	spare []item
-	woken bool          // since the last take
-	timed bool          // the shard takes a turn when the batching window ends, whatever comes
+	woken bool // since the last take
+	clock clock
+	due   int64         // when ticks are worth a turn; a little later it comes whatever has come. 0 = at once
 	bytes int           // what the ticks among items weigh
 	room  chan struct{} // closed when they are taken; nil unless somebody waits
 	ended bool          // nobody takes any more
@@ -131,7 +129,7 @@ func (b *inbox) put(items ...item) {
 	for i := range items {
 		b.bytes += items[i].bytes()
 	}
-	wake := !b.woken && !(b.timed && !slices.ContainsFunc(items, isCommand))
+	wake := !b.woken && (b.due == 0 || slices.ContainsFunc(items, isCommand) || b.clock.now() >= b.due)
 	b.woken = b.woken || wake
 	b.mu.Unlock()
 	if wake {
@@ -141,10 +139,10 @@ func (b *inbox) put(items ...item) {
 
 func isCommand(it item) bool { return it.do != nil }
 
-// sleepUntilFlush says that a turn comes at the end of the batching window.
-func (b *inbox) sleepUntilFlush() {
+// sleepUntil says that a turn comes soon after the end of a batching window, which is then.
+func (b *inbox) sleepUntil(due int64) {
 	b.mu.Lock()
-	b.timed = true
+	b.due = due
 	b.mu.Unlock()
 }
 
@@ -154,7 +152,7 @@ func (b *inbox) take() []item {
 	defer b.mu.Unlock()
 	items := b.items
 	b.items, b.spare = b.spare, nil
-	b.woken, b.timed = false, false
+	b.woken, b.due = false, 0
 	b.makeRoom()
 	return items
 }
@@ -203,9 +201,7 @@ func (sh *shard) turn() (wake int64) {
 	}
 	sh.inbox.give(items)
 	sh.fireTimers()
-	if wake = sh.flush(); wake != 0 {
-		sh.inbox.sleepUntilFlush()
-	}
+	wake = sh.flush()
 	if sh.relieveDue() {
 		sh.relieve()
 	}
@@ -226,10 +222,7 @@ func (sh *shard) turn() (wake int64) {
 func (sh *shard) route(it *item) {
 	switch {
 	case it.chunk != nil:
-		if it.trace != nil {
-			sh.follow(it)
-		}
-		sh.gather(it.tape, it.chunk)
+		sh.gather(it)
 	case it.gap != nil:
 		sh.publishGathered()
 		sh.publishGap(it.tape, it.gap)
@@ -239,172 +232,4 @@ func (sh *shard) route(it *item) {
 		sh.publishGathered() // what do begins must not see what came before it
 		it.do()
 	}
-}
-
-// gathered is what came of one stream since the last flush: chunks without a hole.
-type gathered struct {
-	tape   *tape
-	chunks []*codec.Chunk
-	bytes  int
-}
-
-// gatherBytesMax bounds a chunk that is made of others: what is dropped or queued in one
-// piece must be small against a budget.
-const gatherBytesMax = 16 << 10
-
-func (sh *shard) gather(t *tape, c *codec.Chunk) {
-	if sh.arrived == 0 {
-		sh.arrived = c.At
-	}
-	if id := int(t.id); id >= len(sh.place) {
-		sh.place = append(sh.place, make([]int32, id+1-len(sh.place))...)
-	}
-	if at := sh.place[t.id]; at > 0 {
-		g := &sh.gathered[at-1]
-		if c.First == g.chunks[len(g.chunks)-1].Last+1 && g.bytes+len(c.Bytes) <= gatherBytesMax {
-			g.chunks, g.bytes = append(g.chunks, c), g.bytes+len(c.Bytes)
-			return
-		}
-		sh.publishGathered()
-	}
-	n := len(sh.gathered)
-	if n < cap(sh.gathered) {
-		sh.gathered = sh.gathered[:n+1] // with the chunks slice that was there
-	} else {
-		sh.gathered = append(sh.gathered, gathered{})
-	}
-	g := &sh.gathered[n]
-	g.tape, g.chunks, g.bytes = t, append(g.chunks, c), len(c.Bytes)
-	sh.place[t.id] = int32(n + 1)
-}
-
-// publishGathered gives what was gathered to everybody it is for.
-func (sh *shard) publishGathered() {
-	for i := range sh.gathered {
-		g := &sh.gathered[i]
-		if c := sh.joined(g); c != nil {
-			sh.publish(g.tape, c)
-		}
-	}
-	sh.forgetGathered()
-}
-
-// joined is all that was gathered of a stream, nil if nobody wants it any more.
-func (sh *shard) joined(g *gathered) *codec.Chunk {
-	x := sh.indexOf(g.tape)
-	switch {
-	case len(x.Named(g.tape.id)) == 0 && len(x.Wild(g.tape.stream.Channel)) == 0:
-		return nil
-	case len(g.chunks) == 1:
-		return g.chunks[0]
-	}
-	return codec.Join(g.chunks)
-}
-
-func (sh *shard) forgetGathered() {
-	for i := range sh.gathered {
-		g := &sh.gathered[i]
-		sh.place[g.tape.id] = 0
-		clear(g.chunks)
-		g.tape, g.chunks = nil, g.chunks[:0]
-	}
-	sh.gathered = sh.gathered[:0]
-	for b := range sh.begun {
-		b.session.begun = false
-	}
-	clear(sh.begun)
-}
-
-// A begin is the grant of a stream to a session in the middle of a window. What was gathered of
-// the stream before it is not the session's. To push it to those whose it is, and gather anew,
-// would have each subscriber that comes cost all that are there.
-type begin struct {
-	session *session
-	stream  subscribe.ID
-}
-
-// begins has the session miss what was gathered of the stream so far.
-func (sh *shard) begins(s *session, id subscribe.ID) {
-	if int(id) >= len(sh.place) || sh.place[id] == 0 {
-		return
-	}
-	chunks := sh.gathered[sh.place[id]-1].chunks
-	sh.begun[begin{s, id}] = chunks[len(chunks)-1].Last
-	s.begun = true
-}
-
-// give queues what the session is to have of a chunk that was gathered.
-func (s *session) give(id subscribe.ID, c *codec.Chunk, opt option) {
-	if s.begun {
-		if last, ok := s.sh.begun[begin{s, id}]; ok {
-			c = c.From(last + 1)
-		}
-	}
-	if c != nil {
-		s.push(c, opt)
-	}
-}
-
-func (sh *shard) publish(t *tape, c *codec.Chunk) {
-	x := sh.indexOf(t)
-	named := x.Named(t.id)
-	for i := range named {
-		named[i].Owner.give(t.id, c, named[i].Opt)
-	}
-	sh.publishWild(x, t.id, c)
-}
-
-func (sh *shard) publishWild(x *subscribe.Index[*session, option], id subscribe.ID, c *codec.Chunk) {
-	wild := x.Wild(id.Channel())
-	for i := range wild {
-		if !x.Excepts(wild[i].Owner, id) {
-			wild[i].Owner.push(c, wild[i].Opt)
-		}
-	}
-}
-
-func (sh *shard) publishGap(t *tape, g *gap) {
-	x := sh.indexOf(t)
-	named := x.Named(t.id)
-	for i := range named {
-		named[i].Owner.pushGap(t, g, named[i].Opt)
-	}
-	wild := x.Wild(t.stream.Channel)
-	for i := range wild {
-		if !x.Excepts(wild[i].Owner, t.id) {
-			wild[i].Owner.pushGap(t, g, wild[i].Opt)
-		}
-	}
-}
-
-// flush sends what waits, at most once per batching window: at once after a quiet time, and
-// in company under load. It returns when it is due again, 0 if nothing waits.
-func (sh *shard) flush() int64 {
-	if len(sh.dirty) == 0 && len(sh.gathered) == 0 {
-		sh.endTraces()
-		return 0
-	}
-	if due := sh.flushed + int64(sh.cfg.BatchEvery); sh.now < due && sh.flushed > 0 {
-		return due
-	}
-	sh.flushed = sh.now
-	sh.flushes++
-	sh.openWindow()
-	sh.chooseTraced()
-	for i, s := range sh.dirty {
-		if s.picking {
-			s.picking = false
-			s.pick()
-		}
-		s.dirty = false // not before: what pick pushes is flushed right here
-		s.flush()
-		if len(sh.traces) > 0 {
-			sh.traceFlushed(s)
-		}
-		sh.dirty[i] = nil
-	}
-	sh.dirty = sh.dirty[:0]
-	sh.closeWindow()
-	sh.endTraces()
-	return 0
 }

@@ -77,22 +77,22 @@ func (in *ingest) traceOf(header map[string][]string, t *tape, c *codec.Chunk) *
 }
 
 // follow takes up the trace of what a shard gathers.
-func (sh *shard) follow(it *item) {
+func (g *group) follow(it *item) {
 	tr := it.trace
 	if tr.flushed != nil {
-		sh.traces = append(sh.traces, shardTrace{trace: tr, tape: it.tape, gathered: sh.wall})
+		g.traces = append(g.traces, shardTrace{trace: tr, tape: it.tape, gathered: g.sh.wall})
 	}
 	if tr.timed != nil {
-		sh.timings = append(sh.timings, timing{tr.timed, it.chunk.At})
+		g.timings = append(g.timings, timing{tr.timed, it.chunk.At})
 	}
 }
 
 // chooseTraced picks the sessions that the traces of this flush tell of.
-func (sh *shard) chooseTraced() {
-	for i := range sh.traces {
-		tr := &sh.traces[i]
-		tr.begun = sh.wallNow()
-		x := sh.indexOf(tr.tape)
+func (g *group) chooseTraced() {
+	for i := range g.traces {
+		tr := &g.traces[i]
+		tr.begun = g.sh.wallNow()
+		x := g.indexOf(tr.tape)
 		named, wild := x.Named(tr.tape.id), x.Wild(tr.tape.stream.Channel)
 		tr.sessions = len(named) + len(wild)
 		for k := 0; k < len(named) && len(tr.chosen) < socketsTraced; k++ {
@@ -107,13 +107,13 @@ func (sh *shard) chooseTraced() {
 }
 
 // traceFlushed notes that the session has been flushed, if a trace tells of it.
-func (sh *shard) traceFlushed(s *session) {
-	for i := range sh.traces {
-		tr := &sh.traces[i]
+func (g *group) traceFlushed(s *session) {
+	for i := range g.traces {
+		tr := &g.traces[i]
 		for _, of := range tr.chosen {
 			if of == s {
 				tr.done = append(tr.done, SocketFlush{
-					Session: s.id(), Encoding: s.enc, Done: time.Unix(0, sh.wallNow()), Waits: s.busy || s.pendingBytes() > 0,
+					Session: s.id(), Encoding: s.enc, Done: time.Unix(0, g.sh.wallNow()), Waits: s.busy || s.pendingBytes() > 0,
 				})
 			}
 		}
@@ -121,18 +121,18 @@ func (sh *shard) traceFlushed(s *session) {
 }
 
 // endTraces tells of what was followed.
-func (sh *shard) endTraces() {
-	for i := range sh.traces {
-		tr := &sh.traces[i]
+func (g *group) endTraces() {
+	for i := range g.traces {
+		tr := &g.traces[i]
 		if tr.begun == 0 {
-			tr.begun = sh.wall // nobody wants it any more
+			tr.begun = g.sh.wall // nobody wants it any more
 		}
 		tr.flushed(Flush{
-			Shard: sh.n, Gathered: time.Unix(0, tr.gathered), Begun: time.Unix(0, tr.begun), Sessions: tr.sessions, Socket: tr.done,
+			Shard: g.sh.n, Gathered: time.Unix(0, tr.gathered), Begun: time.Unix(0, tr.begun), Sessions: tr.sessions, Socket: tr.done,
 		})
 	}
-	clear(sh.traces)
-	sh.traces = sh.traces[:0]
+	clear(g.traces)
+	g.traces = g.traces[:0]
 }
 
 // wallNow is the wall clock as of now, where sh.wall is that of the turn's beginning.

@@ -27,7 +27,7 @@ func TestATraceTellsOfTheFlushThatItsTickIsIn(t *testing.T) {
 	var got []Flush
 	h.publishTraced("A", &got)
 	h.readClock()
-	h.flushed = 0 // due
+	h.groups[0].due.Store(0)
 	h.turn()
 	if len(got) != 1 {
 		t.Fatalf("told of %d flushes, want 1", len(got))
@@ -77,8 +77,8 @@ func TestATraceEndsWhereNobodyIsLeft(t *testing.T) {
 	if len(got) != 1 || got[0].Sessions != 0 || len(got[0].Socket) != 0 {
 		t.Errorf("got %+v, want one flush for nobody", got)
 	}
-	if len(h.traces) != 0 {
-		t.Errorf("%d traces stay", len(h.traces))
+	if len(h.groups[0].traces) != 0 {
+		t.Errorf("%d traces stay", len(h.groups[0].traces))
 	}
 }
 

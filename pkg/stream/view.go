@@ -15,18 +15,15 @@ import (
 type view struct {
 	sh      *shard
 	in      *ingest
-	index   subscribe.Index[*session, option]
-	refs    map[subscribe.ID]int // sessions of this shard that name the stream
-	refsAll [market.Channels]int // and those with a wildcard
-	symbols []string             // by ID of any of their streams; read by symbolOf
+	index   [groupsMax]subscribe.Index[*session, option] // by group.n
+	refs    map[subscribe.ID]int                         // sessions of this shard that name the stream
+	refsAll [market.Channels]int                         // and those with a wildcard
+	symbols []string                                     // by ID of any of their streams; read by symbolOf
 }
 
 func newView(sh *shard, in *ingest) *view {
 	return &view{sh: sh, in: in, refs: make(map[subscribe.ID]int)}
 }
-
-// indexOf is who wants what of the tape's ingest.
-func (sh *shard) indexOf(t *tape) *subscribe.Index[*session, option] { return &sh.views[t.view].index }
 
 // viewOf is the shard's view of the ingest.
 func (sh *shard) viewOf(in *ingest) *view {
@@ -60,6 +57,9 @@ func (v *view) unname(id subscribe.ID) {
 	v.sh.counts.subscriptions.Add(-1)
 	if v.refs[id]--; v.refs[id] == 0 {
 		delete(v.refs, id)
+		if int(id) < len(v.sh.wantedBy) {
+			v.sh.wantedBy[id] = 0
+		}
 		v.in.release(v.in.tapeByID(id), v.sh.n)
 	}
 }

@@ -118,15 +118,15 @@ func (s *session) grantedAll(ch market.Channel, all *askedAll, tapes []tail, sna
 		s.view.unnameAll(ch) // asked for again: one count is enough
 	}
 	for id := range all.ended {
-		if opt, ok := s.view.index.OptionOf(s, id); ok {
+		if opt, ok := s.index().OptionOf(s, id); ok {
 			all.rename(s.view.in.tapeByID(id), opt) // granted by name meanwhile
 			delete(all.ended, id)
 		}
 	}
 	s.pushed = true
-	s.view.index.AddAll(s, ch, all.opt, s.view.unname)
+	s.index().AddAll(s, ch, all.opt, s.view.unname)
 	for id := range all.ended {
-		s.view.index.Remove(s, id)
+		s.index().Remove(s, id)
 	}
 	for t, opt := range all.named {
 		if s.rights.allows(t.stream.Symbol, ch) { // by a later token, too
@@ -153,7 +153,7 @@ func (s *session) endAll(ch market.Channel) (had bool) {
 		}
 		s.answered()
 	}
-	if s.view.index.RemoveAll(s, ch, func(id subscribe.ID) { had = true; s.view.unname(id) }) {
+	if s.index().RemoveAll(s, ch, func(id subscribe.ID) { had = true; s.view.unname(id) }) {
 		s.view.unnameAll(ch)
 		had = true
 	}
