@@ -169,9 +169,9 @@ func isOrigin(s string) bool {
 	return err == nil && u.Hostname() != "" && (u.Scheme == "http" || u.Scheme == "https") && *u == url.URL{Scheme: u.Scheme, Host: u.Host}
 }
 
-// readEvery is how long ticks gather in the socket from NATS. They leave once a batching window:
-// gathered there for as long, they leave as they are read, and no later than they would have. A
-// long window has its ticks read many times, or they would miss its end and wait for the next.
+// readEvery is how long ticks gather in the socket from NATS, where no batching window ends before
+// (stream.Node.ReadBy): gathered there for as long, they leave as they are read, and no later than
+// they would have. In a long window they are read now and then, so that the socket has room.
 func readEvery(batch time.Duration) time.Duration {
 	return min(max(batch, 0), 5*time.Millisecond) // Validate reports what is below
 }

@@ -29,7 +29,6 @@ type group struct {
 	gathered []gathered      // came since the last flush
 	begun    map[begin]int64 // granted since then, behind so much of what was gathered
 	place    []int32         // by tape.id, where in gathered it is, plus one
-	window   []*codec.Chunk  // by tape.id, during a flush
 	dirty    []*session      // have something to send; emptied every flush
 	flushed  int64           // when the last flush was
 	due      atomic.Int64    // when the window ends that began then; the ingest's connection is read by it
@@ -117,6 +116,7 @@ type gathered struct {
 	tape   *tape
 	chunks []*codec.Chunk
 	bytes  int
+	window *codec.Chunk // all of it, during a flush; nil where nobody wants it
 }
 
 // gatherBytesMax bounds a chunk that is made of others: what is dropped or queued in one
@@ -177,7 +177,7 @@ func (g *group) forgetGathered() {
 		of := &g.gathered[i]
 		g.place[of.tape.id] = 0
 		clear(of.chunks)
-		of.tape, of.chunks = nil, of.chunks[:0]
+		of.tape, of.chunks, of.window = nil, of.chunks[:0], nil
 	}
 	g.gathered = g.gathered[:0]
 	for b := range g.begun {
@@ -310,7 +310,7 @@ func (g *group) flush() bool {
 		g.dirty[i] = nil
 	}
 	g.dirty = g.dirty[:0]
-	g.closeWindow()
+	g.forgetGathered()
 	g.endTraces()
 	return true
 }

@@ -39,10 +39,7 @@ func (g *group) openWindow() {
 			continue
 		}
 		id := of.tape.id
-		if n := int(id) + 1 - len(g.window); n > 0 {
-			g.window = append(g.window, make([]*codec.Chunk, n)...)
-		}
-		g.window[id] = c
+		of.window = c
 		x := g.indexOf(of.tape)
 		named := x.Named(id)
 		for i := range named {
@@ -59,22 +56,20 @@ func (g *group) openWindow() {
 	}
 }
 
-func (g *group) closeWindow() {
-	for i := range g.gathered {
-		if id := int(g.gathered[i].tape.id); id < len(g.window) {
-			g.window[id] = nil
-		}
+// inWindow is what the window has of a stream, nil if nothing.
+func (g *group) inWindow(id subscribe.ID) *codec.Chunk {
+	if int(id) >= len(g.place) || g.place[id] == 0 {
+		return nil
 	}
-	g.forgetGathered()
+	return g.gathered[g.place[id]-1].window
 }
 
 // pick sends the session what the window has of its streams, in one batch if it fits.
 func (s *session) pick() {
-	sh, window := s.sh, s.group.window
+	sh, g := s.sh, s.group
 	chunks, bytes := sh.chunks[:0], 0
 	for i := range s.set.Len() {
-		if id := int(s.set.At(i)); id < len(window) && window[id] != nil {
-			c := window[id]
+		if c := g.inWindow(s.set.At(i)); c != nil {
 			chunks = append(chunks, c)
 			bytes += len(c.In(s.enc)) + 1 // a comma
 		}
@@ -82,8 +77,8 @@ func (s *session) pick() {
 	sh.chunks = chunks
 	if bytes > batchBytesMax-headroom || !s.mayBatch() {
 		for i := range s.set.Len() {
-			if id := int(s.set.At(i)); id < len(window) && window[id] != nil {
-				s.push(window[id], s.index().Option(&s.set, i))
+			if c := g.inWindow(s.set.At(i)); c != nil {
+				s.push(c, s.index().Option(&s.set, i))
 			}
 		}
 		return
