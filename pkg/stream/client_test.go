@@ -62,7 +62,7 @@ func asClose(err error, ce **gws.CloseError) bool {
 }
 
 func dialOptions(url string, protocols ...string) *gws.ClientOption {
-	o := &gws.ClientOption{Addr: url + "/v1/stream", RequestHeader: http.Header{}, TlsConfig: clientTLS}
+	o := &gws.ClientOption{Addr: url + "/v1/stream", RequestHeader: http.Header{}, TlsConfig: clientTLS, HandshakeTimeout: patience}
 	if len(protocols) > 0 {
 		o.RequestHeader.Set("Sec-WebSocket-Protocol", strings.Join(protocols, ", "))
 	}
