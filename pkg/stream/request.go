@@ -256,7 +256,7 @@ func (s *session) granted(ask *option, tl tail, snapshot bool, after int64) {
 	delete(s.asked.streams, t.id)
 	s.answered()
 	if s.set.All(t.stream.Channel) {
-		s.sh.publishGathered() // some of it may be the wildcard's, which is about to lose the stream
+		s.group.publishGathered() // some of it may be the wildcard's, which is about to lose the stream
 	}
 	s.begin(tl, snapshot, after)
 	s.add(t.id, *ask)
