@@ -21,7 +21,7 @@ func TestANodeStopsUnderSiege(t *testing.T) {
 	for _, engine := range []string{"epoll", "goroutine"} {
 		t.Run(engine, func(t *testing.T) {
 			cert := newCertificate(t, "node", time.Now().Add(time.Hour))
-			node := serveStreamer(t, append(cert.options(), "--demo", "--engine", engine, "--drain", "1s", "--slow-timeout", "1m")...)
+			node := serveStreamer(t, append(cert.options(), "--demo", "--engine", engine, "--drain", "5s", "--slow-timeout", "1m")...)
 			node.secure = true
 			var listeners []*subscriber
 			everything := codec.Request{Op: codec.OpSubscribe, Channels: market.AllChannels(), Symbols: []string{market.Wildcard}}
