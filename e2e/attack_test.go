@@ -149,8 +149,8 @@ func (p *process) running() bool {
 	}
 }
 
-// A ledger is what a node has used.
-type ledger struct {
+// A usage is what a node has used.
+type usage struct {
 	cpu      time.Duration
 	resident int64
 	files    int
@@ -158,9 +158,9 @@ type ledger struct {
 	logged   int
 }
 
-func (n *streamer) ledger() ledger {
+func (n *streamer) usage() usage {
 	n.t.Helper()
-	return ledger{n.cpu(), n.resident(), n.descriptors(), metric(n.t, n.admin, "go_goroutines"), strings.Count(n.stderr.String(), "\n")}
+	return usage{n.cpu(), n.resident(), n.descriptors(), metric(n.t, n.admin, "go_goroutines"), strings.Count(n.stderr.String(), "\n")}
 }
 
 // Strangers come in crowds, break off, flood and send what is meant to break the node. Those who
@@ -220,9 +220,9 @@ func TestOthersAreServedUnderAttack(t *testing.T) {
 			for _, c := range crowds {
 				delayOf(honest)
 				flow()
-				before, was := delayOf(honest), node.ledger()
+				before, was := delayOf(honest), node.usage()
 				what, most := node.attack(c)
-				under, now := delayOf(honest), node.ledger()
+				under, now := delayOf(honest), node.usage()
 				await(t, "the strangers to be gone", func() bool {
 					return metric(t, node.admin, "tickcast_connections") == float64(len(honest)) && metric(t, node.admin, "tickcast_http_connections") == 0
 				})
