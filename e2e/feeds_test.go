@@ -21,7 +21,10 @@ func TestAStandbyFeedTakesOver(t *testing.T) {
 	active := startFewFeed(t, nats, args...)
 	active.takesOver()
 	subs := followFew(startStreamer(t, nats))
-	for _, end := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL, syscall.SIGSTOP} {
+	for _, s := range subs {
+		s.awaitEach("ticks on every stream", fewStreams, func(b *book) bool { return len(b.ticks) > 0 })
+	}
+	for change, end := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL, syscall.SIGSTOP} {
 		standby := startFewFeed(t, nats, args...)
 		for _, s := range subs {
 			s.awaitMore("ticks of the active feed", s.mark())
@@ -34,6 +37,7 @@ func TestAStandbyFeedTakesOver(t *testing.T) {
 		standby.takesOver()
 		t.Logf("taken over %v after %v", time.Since(began).Round(time.Millisecond), end)
 		for _, s := range subs {
+			s.wasTold(change + 1)
 			s.awaitMore("ticks of the standby", s.mark())
 		}
 		if end == syscall.SIGSTOP { // it wakes up, believes itself active, and must not disturb
@@ -45,15 +49,20 @@ func TestAStandbyFeedTakesOver(t *testing.T) {
 		}
 		active = standby
 	}
-	for _, s := range subs {
-		s.wasTold(3)
-	}
 }
 
-// wasTold wants the subscriber to know of so many changes of the feed: by one number for what may
-// be missing in each stream of trades, and by nothing else.
+// wasTold wants the subscriber, who had trades of each stream before, to know of so many changes of the
+// feed: by one number for what may be missing in each stream of trades, and by nothing else.
 func (s *subscriber) wasTold(changes int) {
 	s.t.Helper()
+	s.await("the word of a change in each stream of trades", func() bool {
+		for stream, b := range s.books {
+			if stream.Channel == market.ChannelTrade && len(b.gaps) < changes {
+				return false
+			}
+		}
+		return true
+	})
 	told := make(map[market.Stream]int)
 	gaps := s.gaps()
 	for _, g := range gaps {
