@@ -75,6 +75,8 @@ func (c *calibrate) Run(ctx context.Context) error {
 		{Subscribers: 1, Ticks: 10, FramesPerSecond: max(1, c.Frames/300), PerMember: 100},
 		{Subscribers: 1000, Ticks: 1, FramesPerSecond: c.Frames / 2, TLS: true},
 		{Subscribers: 1000, Ticks: 50, FramesPerSecond: c.Frames / 2, TLS: true},
+		// Much that each wants little of: an event received is handed to several groups of sessions.
+		{Subscribers: 1000, Ticks: 5, FramesPerSecond: c.Frames * 2 / 3, PerMember: 10, Market: 1000},
 	}
 	const crowd, alone, sealed = 0, 4, 6 // the rows of which the memory is taken
 	rows, err := c.measure(ctx, cells)
@@ -83,7 +85,9 @@ func (c *calibrate) Run(ctx context.Context) error {
 	}
 	var samples []plan.Sample
 	for i := range rows {
-		samples = append(samples, sample(&rows[i]))
+		if i != alone { // which has one group of sessions, as no node has that receives so much
+			samples = append(samples, sample(&rows[i]))
+		}
 	}
 	found := plan.File{Stamp: host.NewStamp(commandLine())}
 	if found.Coefficients, err = plan.Fit(samples); err != nil {
@@ -91,7 +95,8 @@ func (c *calibrate) Run(ctx context.Context) error {
 	}
 	found.ConnBytes, found.TLSConnBytes = connBytes(&rows[crowd]), connBytes(&rows[sealed])
 	found.BaseBytes = rows[crowd].RSS.Median - float64(rows[crowd].Subscribers)*rows[crowd].RSSPerConnection.Median
-	kept := samples[alone].Ingest * plan.Lived(&rows[alone]).Seconds()
+	received := sample(&rows[alone])
+	kept := received.Ingest * plan.Lived(&rows[alone]).Seconds()
 	found.EventBytes = max(0, rows[alone].RSS.Median-found.BaseBytes) / kept
 	if err := found.Write(c.Out); err != nil {
 		return err
@@ -110,7 +115,7 @@ func connBytes(r *contest.Row) float64 {
 // that, since a busy feed may have published less than it was told to.
 func sample(r *contest.Row) plan.Sample {
 	frames := r.MessagesPerSec.Median
-	s := plan.Sample{Frames: frames, Ticks: frames * r.TicksPerMessage.Median, Cores: r.ServerCores.Median}
+	s := plan.Sample{Connections: float64(r.Subscribers), Frames: frames, Ticks: frames * r.TicksPerMessage.Median, Cores: r.ServerCores.Median}
 	s.Ingest = s.Ticks * float64(r.All()) / float64(r.Subscribers*r.Each())
 	if r.TLS {
 		s.TLSFrames, s.TLSBytes = frames, r.BytesPerSec.Median

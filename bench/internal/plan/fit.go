@@ -9,21 +9,22 @@ import (
 type Sample struct {
 	Frames, Ticks, Ingest float64
 	TLSFrames, TLSBytes   float64 // those of Frames that were sealed, and their bytes; 0 without TLS
+	Connections           float64
 	Cores                 float64
 }
 
 // terms is how many kinds of work the CPU is the sum of.
-const terms = 6
+const terms = 7
 
 func (s *Sample) work() [terms]float64 {
 	// A feed publishes once in its window: a node is woken no more often.
 	wakes := min(s.Ingest, 1/feedWindow.Seconds())
-	return [terms]float64{s.Frames, s.Ticks, s.Ingest, wakes, s.TLSFrames, s.TLSBytes}
+	return [terms]float64{s.Frames, s.Ticks, s.Ingest, wakes, s.TLSFrames, s.TLSBytes, s.Connections}
 }
 
 // seconds is what each kind of work takes.
 func (c *Coefficients) seconds() [terms]float64 {
-	return [terms]float64{c.FrameUS * 1e-6, c.TickNS * 1e-9, c.IngestNS * 1e-9, c.WakeUS * 1e-6, c.TLSFrameUS * 1e-6, c.TLSByteNS * 1e-9}
+	return [terms]float64{c.FrameUS * 1e-6, c.TickNS * 1e-9, c.IngestNS * 1e-9, c.WakeUS * 1e-6, c.TLSFrameUS * 1e-6, c.TLSByteNS * 1e-9, c.ConnUS * 1e-6}
 }
 
 // wake is the wake-ups among the terms.
@@ -41,13 +42,13 @@ func (c *Coefficients) cores(s Sample, all int) (sum float64) {
 }
 
 // ErrSamples reports samples that do not tell the coefficients apart.
-var ErrSamples = errors.New("plan: the samples do not tell what a message, an event, an event received, a wake-up, a sealed message and a sealed byte cost")
+var ErrSamples = errors.New("plan: the samples do not tell what a message, an event, an event received, a wake-up, a sealed message, a sealed byte and a connection cost")
 
 // Fit finds the coefficients of the CPU from samples of nodes with one core, by least squares of relative errors: a sample counts
 // the same whether it kept a tenth of a core busy or all of it. What would come out below 0,
 // as by noise, is 0. FitPercent is the largest error of a sample.
 func Fit(samples []Sample) (Coefficients, error) {
-	use := [terms]bool{true, true, true, true, true, true}
+	use := [terms]bool{true, true, true, true, true, true, true}
 	for {
 		x, err := solve(samples, use)
 		if err != nil {
@@ -63,7 +64,7 @@ func Fit(samples []Sample) (Coefficients, error) {
 			use[negative] = false
 			continue
 		}
-		c := Coefficients{FrameUS: x[0] * 1e6, TickNS: x[1] * 1e9, IngestNS: x[2] * 1e9, WakeUS: x[3] * 1e6, TLSFrameUS: x[4] * 1e6, TLSByteNS: x[5] * 1e9}
+		c := Coefficients{FrameUS: x[0] * 1e6, TickNS: x[1] * 1e9, IngestNS: x[2] * 1e9, WakeUS: x[3] * 1e6, TLSFrameUS: x[4] * 1e6, TLSByteNS: x[5] * 1e9, ConnUS: x[6] * 1e6}
 		for _, s := range samples {
 			c.FitPercent = max(c.FitPercent, math.Abs(c.Off(s)))
 		}

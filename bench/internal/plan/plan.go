@@ -18,6 +18,7 @@ type Coefficients struct {
 	WakeUS       float64 `json:"wake_us"`        // and of waking up for those that come together
 	TLSFrameUS   float64 `json:"tls_frame_us"`   // CPU of sealing a message, beside the above
 	TLSByteNS    float64 `json:"tls_byte_ns"`    // and of each byte in it
+	ConnUS       float64 `json:"conn_us"`        // CPU of a connection each second: what the caches forget of it between messages
 	ConnBytes    float64 `json:"conn_bytes"`     // resident memory of a connection under load, without its subscriptions
 	TLSConnBytes float64 `json:"tls_conn_bytes"` // and of one with TLS
 	BaseBytes    float64 `json:"base_bytes"`     // of a node without any
@@ -117,7 +118,7 @@ func (l *Load) frameBytes() float64 {
 
 // sample is the work of a node with n of the subscribers.
 func (l *Load) sample(n int) Sample {
-	s := Sample{Frames: float64(n) * l.FramesPerSubscriber(), Ticks: float64(n) * l.eventsEach(), Ingest: l.wanted(n)}
+	s := Sample{Frames: float64(n) * l.FramesPerSubscriber(), Ticks: float64(n) * l.eventsEach(), Ingest: l.wanted(n), Connections: float64(n)}
 	if l.TLS {
 		s.TLSFrames, s.TLSBytes = s.Frames, s.Frames*l.frameBytes()
 	}

@@ -134,10 +134,11 @@ func TestFitFindsWhatMadeTheSamples(t *testing.T) {
 			FrameUS: rapid.Float64Range(1, 50).Draw(t, "frame"), TickNS: rapid.Float64Range(5, 500).Draw(t, "tick"), IngestNS: rapid.Float64Range(50, 2000).Draw(t, "ingest"),
 			WakeUS:     rapid.Float64Range(1, 100).Draw(t, "wake"),
 			TLSFrameUS: rapid.Float64Range(0.1, 10).Draw(t, "sealed"), TLSByteNS: rapid.Float64Range(0.1, 5).Draw(t, "byte"),
+			ConnUS: rapid.Float64Range(0.1, 20).Draw(t, "connection"),
 		}
 		samples := []Sample{
-			{Frames: 50_000, Ticks: 50_000, Ingest: 500}, {Frames: 50_000, Ticks: 2_500_000, Ingest: 25_000},
-			{Frames: 100, Ticks: 200_000, Ingest: 200_000}, {Frames: 10, Ticks: 800, Ingest: 800}, {Frames: 10_000, Ticks: 70_000, Ingest: 900},
+			{Frames: 50_000, Ticks: 50_000, Ingest: 500, Connections: 8000}, {Frames: 50_000, Ticks: 2_500_000, Ingest: 25_000, Connections: 500},
+			{Frames: 100, Ticks: 200_000, Ingest: 200_000}, {Frames: 10, Ticks: 800, Ingest: 800}, {Frames: 10_000, Ticks: 70_000, Ingest: 900}, {Frames: 30_000, Ticks: 90_000, Ingest: 3000, Connections: 2000},
 			{Frames: 20_000, Ticks: 20_000, Ingest: 500, TLSFrames: 20_000, TLSBytes: 1e6}, {Frames: 10_000, Ticks: 1e6, Ingest: 9000, TLSFrames: 10_000, TLSBytes: 60e6},
 		}
 		for i := range samples {
