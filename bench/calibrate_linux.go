@@ -69,8 +69,8 @@ func (c *calibrate) Run(ctx context.Context) error {
 		{Subscribers: 500, Ticks: 1, FramesPerSecond: c.Frames},
 		{Subscribers: 1000, Ticks: 10, FramesPerSecond: c.Frames},
 		{Subscribers: 2000, Ticks: 100, FramesPerSecond: c.Frames / 2},
-		// One subscriber of everything: what is left is the price of receiving, with much and
-		// with little at a time.
+		// One subscriber of everything: much, for the memory of what is kept, and little, for the
+		// price of being woken.
 		{Subscribers: 1, Ticks: 1000, FramesPerSecond: max(1, c.Frames/300), PerMember: 100},
 		{Subscribers: 1, Ticks: 10, FramesPerSecond: max(1, c.Frames/300), PerMember: 100},
 		{Subscribers: 1000, Ticks: 1, FramesPerSecond: c.Frames / 2, TLS: true},
@@ -95,8 +95,7 @@ func (c *calibrate) Run(ctx context.Context) error {
 	}
 	found.ConnBytes, found.TLSConnBytes = connBytes(&rows[crowd]), connBytes(&rows[sealed])
 	found.BaseBytes = rows[crowd].RSS.Median - float64(rows[crowd].Subscribers)*rows[crowd].RSSPerConnection.Median
-	received := sample(&rows[alone])
-	kept := received.Ingest * plan.Lived(&rows[alone]).Seconds()
+	kept := sample(&rows[alone]).Ingest * plan.Lived(&rows[alone]).Seconds()
 	found.EventBytes = max(0, rows[alone].RSS.Median-found.BaseBytes) / kept
 	if err := found.Write(c.Out); err != nil {
 		return err

@@ -118,7 +118,11 @@ func strangers() []stranger {
 				if _, err := io.WriteString(v.Conn, what[:1]); err != nil {
 					break
 				}
-				time.Sleep(time.Second) // what he is: slow
+				select {
+				case <-heard: // he was sent away
+					return
+				case <-time.After(time.Second): // what he is: slow
+				}
 			}
 			<-heard
 		}},

@@ -136,8 +136,9 @@ func New(cfg Config) (*Verifier, error) {
 	return v, nil
 }
 
-// Verify checks the token and says what it grants. It waits only where the token names a key
-// of the key set that is unknown as yet. Errors: ErrToken, ErrKeys.
+// Verify checks the token and says what it grants. It waits while as many checks compute as may
+// at once, each for up to 0.1 ms, and where the token names a key of the key set that is unknown as
+// yet. Errors: ErrToken, ErrKeys.
 func (v *Verifier) Verify(ctx context.Context, token string) (*Grant, error) {
 	if len(token) > TokenBytesMax {
 		return nil, fmt.Errorf("%w: over %d bytes", ErrToken, TokenBytesMax)
