@@ -1,15 +1,18 @@
 package bus
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/nats-io/nkeys"
 	"go.uber.org/zap"
 )
 
@@ -63,6 +66,8 @@ func (c Config) Validate() error {
 			u, err := url.Parse(withScheme(server))
 			if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
 				bad("nats: entry %d is not a NATS URL such as nats://host:4222", i+1)
+			} else if port := u.Port(); port != "" && !isPort(port) {
+				bad("nats: entry %d has port %s, which is not 1 to 65535", i+1, port)
 			}
 		}
 	}
@@ -74,17 +79,33 @@ func (c Config) Validate() error {
 			bad("nats-listen: %w", err)
 		}
 	}
-	for name, file := range map[string]string{"nats-ca": c.CAFile, "nats-credentials": c.CredentialsFile} {
+	readable := func(option, file string, check func([]byte) error) {
 		if file == "" {
-			continue
+			return
 		}
 		if c.Servers == Embedded {
-			bad("%s is for servers elsewhere", name)
+			bad("%s is for servers elsewhere", option)
 		}
-		if _, err := os.ReadFile(file); err != nil {
-			bad("%s: %w", name, err)
+		raw, err := os.ReadFile(file)
+		if err == nil {
+			err = check(raw)
+		}
+		if err != nil {
+			bad("%s: %w", option, err)
 		}
 	}
+	readable("nats-ca", c.CAFile, func(raw []byte) error {
+		if !x509.NewCertPool().AppendCertsFromPEM(raw) {
+			return fmt.Errorf("%s holds no certificate in PEM", c.CAFile)
+		}
+		return nil
+	})
+	readable("nats-credentials", c.CredentialsFile, func(raw []byte) error {
+		if _, err := nkeys.ParseDecoratedUserNKey(raw); err != nil {
+			return fmt.Errorf("%s holds no user's nkey seed", c.CredentialsFile)
+		}
+		return nil
+	})
 	if c.Replicas < 0 || c.Replicas > 5 {
 		bad("nats-replicas %d: 1 to 5", c.Replicas)
 	}
@@ -126,6 +147,11 @@ func (c Config) withDefaults() Config {
 		c.Log = zap.NewNop()
 	}
 	return c
+}
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
 }
 
 func (c Config) urls() string {

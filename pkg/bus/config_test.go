@@ -20,6 +20,8 @@ func TestConfigIsCheckedAllAtOnce(t *testing.T) {
 			Servers: "nats://a", Listen: "0:0:0", Replicas: 6, HistoryBytes: -1, HistoryPerStream: -1, QueueMessages: -1, ReadEvery: -1,
 		}, []string{"embedded server only", "nats-listen:", "nats-replicas", "HistoryBytes", "HistoryPerStream", "QueueMessages", "ReadEvery"}},
 		{"files that are not there", Config{Servers: "tls://a", CAFile: "nowhere.crt", CredentialsFile: "nowhere.creds"}, []string{"nats-ca", "nats-credentials"}},
+		{"files that hold something else", Config{Servers: "tls://a", CAFile: "config_test.go", CredentialsFile: "config_test.go"}, []string{"nats-ca: config_test.go holds no certificate", "nats-credentials: config_test.go holds no"}},
+		{"ports that no server has", Config{Servers: "a:70000,b:0,c:4222"}, []string{"entry 1 has port 70000", "entry 2 has port 0"}},
 		{"credentials for itself", Config{Servers: Embedded, CredentialsFile: "config_test.go"}, []string{"servers elsewhere"}},
 		{"replicas of one server", Config{Servers: Embedded, Replicas: 3}, []string{"nats-replicas"}},
 	} {
