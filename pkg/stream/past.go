@@ -35,7 +35,7 @@ type history struct {
 
 	open  past  // nobody else has its chunk; nil when it is empty
 	begun int64 // when open's first tick was taken
-	usual int   // bytes of the chunk that was open before
+	usual int   // room that the next one begins with: what the chunk took that was open before, and some more
 }
 
 // openBytesMax is where an open chunk ends.
@@ -100,7 +100,7 @@ func (h *history) add(p past, openFor int64) (bytes int) {
 // close puts what is open into the list.
 func (h *history) close() {
 	if h.open.chunk != nil {
-		h.usual = len(h.open.chunk.Bytes)
+		h.usual = len(h.open.chunk.Bytes) * 9 / 8 // the next one is seldom as long to the byte, and would be copied
 		h.list = append(h.list, h.open)
 		h.open = past{}
 	}
