@@ -73,30 +73,25 @@ func (c *calibrate) Run(ctx context.Context) error {
 		// price of being woken.
 		{Subscribers: 1, Ticks: 1000, FramesPerSecond: max(1, c.Frames/300), PerMember: 100},
 		{Subscribers: 1, Ticks: 10, FramesPerSecond: max(1, c.Frames/300), PerMember: 100},
-		{Subscribers: 1000, Ticks: 1, FramesPerSecond: c.Frames / 2, TLS: true},
-		{Subscribers: 1000, Ticks: 50, FramesPerSecond: c.Frames / 2, TLS: true},
+		{Subscribers: 2500, Ticks: 1, FramesPerSecond: c.Frames / 2, TLS: true},
+		{Subscribers: 2500, Ticks: 50, FramesPerSecond: c.Frames / 2, TLS: true},
 		// Much that each wants little of: an event received is handed to several groups of sessions.
 		{Subscribers: 1000, Ticks: 5, FramesPerSecond: c.Frames * 2 / 3, PerMember: 10, Market: 1000},
 	}
-	const crowd, alone, sealed = 0, 4, 6 // the rows of which the memory is taken
+	const alone = 4
 	rows, err := c.measure(ctx, cells)
 	if err != nil {
 		return err
 	}
 	var samples []plan.Sample
 	for i := range rows {
-		if i != alone { // which has one group of sessions, as no node has that receives so much
-			samples = append(samples, sample(&rows[i]))
-		}
+		samples = append(samples, sample(&rows[i]))
 	}
+	samples[alone].Cores = 0 // it has one group of sessions, as no node has that receives so much
 	found := plan.File{Stamp: host.NewStamp(commandLine())}
 	if found.Coefficients, err = plan.Fit(samples); err != nil {
 		return err
 	}
-	found.ConnBytes, found.TLSConnBytes = connBytes(&rows[crowd]), connBytes(&rows[sealed])
-	found.BaseBytes = rows[crowd].RSS.Median - float64(rows[crowd].Subscribers)*rows[crowd].RSSPerConnection.Median
-	kept := sample(&rows[alone]).Ingest * plan.Lived(&rows[alone]).Seconds()
-	found.EventBytes = max(0, rows[alone].RSS.Median-found.BaseBytes) / kept
 	if err := found.Write(c.Out); err != nil {
 		return err
 	}
@@ -104,18 +99,14 @@ func (c *calibrate) Run(ctx context.Context) error {
 	return nil
 }
 
-// connBytes is what a connection took, without its subscriptions.
-func connBytes(r *contest.Row) float64 {
-	return max(0, r.RSSPerConnection.Median-float64(r.Each()*plan.SubscriptionBytes))
-}
-
 // sample turns the medians of a row into work a second. Subscribers together get each event
 // as often as there are subscribers of a symbol: what the node received is reckoned from
 // that, since a busy feed may have published less than it was told to.
 func sample(r *contest.Row) plan.Sample {
 	frames := r.MessagesPerSec.Median
-	s := plan.Sample{Connections: float64(r.Subscribers), Frames: frames, Ticks: frames * r.TicksPerMessage.Median, Cores: r.ServerCores.Median}
+	s := plan.Sample{Connections: float64(r.Subscribers), Frames: frames, Ticks: frames * r.TicksPerMessage.Median, Cores: r.ServerCores.Median, Memory: r.RSS.Median}
 	s.Ingest = s.Ticks * float64(r.All()) / float64(r.Subscribers*r.Each())
+	s.Subscriptions, s.Streams, s.Kept = float64(r.Subscribers*r.Each()), float64(r.All()), s.Ingest*plan.Lived(r).Seconds()
 	if r.TLS {
 		s.TLSFrames, s.TLSBytes = frames, r.BytesPerSec.Median
 	}

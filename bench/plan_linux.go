@@ -83,6 +83,6 @@ func (p *planCmd) print(out io.Writer, c *plan.File, f *plan.Forecast) {
 }
 
 func describe(c *plan.Coefficients) string {
-	return fmt.Sprintf("%.2f us a message, %.0f ns an event, %.0f ns an event received, %.1f us a wake-up, %.1f us a second and %.1f KiB a connection, %.0f bytes an event kept; with TLS %.2f us more a message, %.2f ns a byte, %.1f KiB a connection",
-		c.FrameUS, c.TickNS, c.IngestNS, c.WakeUS, c.ConnUS, c.ConnBytes/1024, c.EventBytes, c.TLSFrameUS, c.TLSByteNS, c.TLSConnBytes/1024)
+	return fmt.Sprintf("%.2f us a message, %.0f ns an event, %.0f ns an event received, %.1f us a wake-up, %.1f us a second and %.1f KiB a connection, %.1f KiB a symbol, %.0f bytes an event kept, %.0f MiB a node; with TLS %.2f us more a message, %.2f ns a byte, %.1f KiB a connection",
+		c.FrameUS, c.TickNS, c.IngestNS, c.WakeUS, c.ConnUS, c.ConnBytes/1024, c.StreamBytes/1024, c.EventBytes, c.BaseBytes/(1<<20), c.TLSFrameUS, c.TLSByteNS, c.TLSConnBytes/1024)
 }

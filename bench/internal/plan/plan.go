@@ -22,6 +22,7 @@ type Coefficients struct {
 	ConnBytes    float64 `json:"conn_bytes"`     // resident memory of a connection under load, without its subscriptions
 	TLSConnBytes float64 `json:"tls_conn_bytes"` // and of one with TLS
 	BaseBytes    float64 `json:"base_bytes"`     // of a node without any
+	StreamBytes  float64 `json:"stream_bytes"`   // of a symbol that the node receives
 	EventBytes   float64 `json:"event_bytes"`    // of an event received that is kept for a resume
 	FitPercent   float64 `json:"fit_percent"`    // how far the fit of the CPU was off where it was made, at most
 }
@@ -92,8 +93,8 @@ const (
 	feedWindow = time.Millisecond
 	// A node bounds what it keeps, and the collector lets garbage grow as large again.
 	historyBytesMax = 2 * 64 << 20
-	// SubscriptionBytes is what a subscription takes: an entry in the index, one in the session.
-	SubscriptionBytes = 32
+	// A subscription is an entry in the index and one in the session.
+	subscriptionBytes = 32
 
 	month = 365.25 / 12 * 24 * 3600
 )
@@ -119,6 +120,7 @@ func (l *Load) frameBytes() float64 {
 // sample is the work of a node with n of the subscribers.
 func (l *Load) sample(n int) Sample {
 	s := Sample{Frames: float64(n) * l.FramesPerSubscriber(), Ticks: float64(n) * l.eventsEach(), Ingest: l.wanted(n), Connections: float64(n)}
+	s.Subscriptions, s.Streams, s.Kept = s.Connections*float64(l.Symbols), s.Ingest/l.Rate*float64(l.Market), s.Ingest*l.History.Seconds()
 	if l.TLS {
 		s.TLSFrames, s.TLSBytes = s.Frames, s.Frames*l.frameBytes()
 	}
@@ -156,17 +158,14 @@ func (c *Coefficients) Forecast(l *Load) (Forecast, error) {
 	}
 	f.Nodes = (l.Subscribers + most - 1) / most
 	f.PerNode = (l.Subscribers + f.Nodes - 1) / f.Nodes
-	n := float64(f.PerNode)
-	f.CoresBusy = c.CPU(l, f.PerNode)
-	f.Frames, f.Ticks = n*l.FramesPerSubscriber(), n*l.eventsEach()
-	conn, frame := c.ConnBytes, l.frameBytes()
+	s := l.sample(f.PerNode)
+	f.CoresBusy, f.Memory = c.cores(s, l.Cores), c.memory(s)
+	f.Frames, f.Ticks = s.Frames, s.Ticks
+	frame := l.frameBytes()
 	f.Payload = f.Frames * frame
 	if l.TLS {
-		conn = c.TLSConnBytes
 		frame += math.Ceil(frame/recordBytes) * recordHead
 	}
-	history := min(l.wanted(f.PerNode)*l.History.Seconds()*c.EventBytes, historyBytesMax)
-	f.Memory = c.BaseBytes + n*(conn+float64(l.Symbols)*SubscriptionBytes) + history
 	f.Egress = 8 * f.Frames * (frame + math.Ceil(frame/segmentBytes)*segmentHead)
 	f.EgressAll = f.Egress * float64(f.Nodes)
 	f.MonthlyTB = f.EgressAll / 8 * month / 1e12

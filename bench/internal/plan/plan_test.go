@@ -28,6 +28,11 @@ func same(got, want [terms]float64) bool {
 	return true
 }
 
+func sameMemory(got, want Coefficients) bool {
+	return near(got.BaseBytes, want.BaseBytes) && near(got.ConnBytes, want.ConnBytes) && near(got.TLSConnBytes, want.TLSConnBytes) &&
+		near(got.StreamBytes, want.StreamBytes) && near(got.EventBytes, want.EventBytes)
+}
+
 func near(got, want float64) bool { return math.Abs(got-want) <= 1e-6*math.Abs(want) }
 
 func TestForecast(t *testing.T) {
@@ -134,26 +139,30 @@ func TestFitFindsWhatMadeTheSamples(t *testing.T) {
 			FrameUS: rapid.Float64Range(1, 50).Draw(t, "frame"), TickNS: rapid.Float64Range(5, 500).Draw(t, "tick"), IngestNS: rapid.Float64Range(50, 2000).Draw(t, "ingest"),
 			WakeUS:     rapid.Float64Range(1, 100).Draw(t, "wake"),
 			TLSFrameUS: rapid.Float64Range(0.1, 10).Draw(t, "sealed"), TLSByteNS: rapid.Float64Range(0.1, 5).Draw(t, "byte"),
-			ConnUS: rapid.Float64Range(0.1, 20).Draw(t, "connection"),
+			ConnUS:    rapid.Float64Range(0.1, 20).Draw(t, "connection"),
+			BaseBytes: rapid.Float64Range(10e6, 50e6).Draw(t, "node"), ConnBytes: rapid.Float64Range(500, 5000).Draw(t, "held for a connection"),
+			TLSConnBytes: rapid.Float64Range(5000, 30_000).Draw(t, "held for one with TLS"),
+			StreamBytes:  rapid.Float64Range(1000, 30_000).Draw(t, "held for a symbol"), EventBytes: rapid.Float64Range(50, 200).Draw(t, "held for an event"),
 		}
 		samples := []Sample{
 			{Frames: 50_000, Ticks: 50_000, Ingest: 500, Connections: 8000}, {Frames: 50_000, Ticks: 2_500_000, Ingest: 25_000, Connections: 500},
-			{Frames: 100, Ticks: 200_000, Ingest: 200_000}, {Frames: 10, Ticks: 800, Ingest: 800}, {Frames: 10_000, Ticks: 70_000, Ingest: 900}, {Frames: 30_000, Ticks: 90_000, Ingest: 3000, Connections: 2000},
-			{Frames: 20_000, Ticks: 20_000, Ingest: 500, TLSFrames: 20_000, TLSBytes: 1e6}, {Frames: 10_000, Ticks: 1e6, Ingest: 9000, TLSFrames: 10_000, TLSBytes: 60e6},
+			{Frames: 100, Ticks: 200_000, Ingest: 200_000, Streams: 100, Kept: 600_000}, {Frames: 10, Ticks: 800, Ingest: 800}, {Frames: 10_000, Ticks: 70_000, Ingest: 900}, {Frames: 30_000, Ticks: 90_000, Ingest: 3000, Connections: 2000, Subscriptions: 20_000, Streams: 1000, Kept: 20_000},
+			{Frames: 20_000, Ticks: 20_000, Ingest: 500, Connections: 2500, TLSFrames: 20_000, TLSBytes: 1e6}, {Frames: 10_000, Ticks: 1e6, Ingest: 9000, TLSFrames: 10_000, TLSBytes: 60e6},
 		}
 		for i := range samples {
 			samples[i].Cores = 1
 			samples[i].Cores = 1 + want.Off(samples[i])/100
+			samples[i].Memory = want.memory(samples[i])
 		}
 		got, err := Fit(samples)
-		if err != nil || !same(got.seconds(), want.seconds()) || got.FitPercent > 1e-3 {
+		if err != nil || !same(got.seconds(), want.seconds()) || !sameMemory(got, want) || got.FitPercent > 1e-3 {
 			t.Errorf("got %+v, %v, want %+v", got, err, want)
 		}
 	})
 }
 
 func TestFitsThatCannotBe(t *testing.T) {
-	same := Sample{Frames: 1, Ticks: 1, Ingest: 1, Cores: 1}
+	same := Sample{Frames: 1, Ticks: 1, Ingest: 1, Cores: 1, Memory: 1}
 	for _, samples := range [][]Sample{nil, {same, same, same}, {{Frames: 1}}} {
 		if _, err := Fit(samples); !errors.Is(err, ErrSamples) {
 			t.Errorf("%v: %v", samples, err)
