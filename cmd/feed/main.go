@@ -42,7 +42,7 @@ type opts struct {
 	Nats      string   `default:"nats://127.0.0.1:4222" help:"NATS servers, comma-separated."`
 	Replicas  int      `name:"nats-replicas" default:"1" help:"In how many servers of a NATS cluster its memory is kept, where this program comes first."`
 	NatsCA    string   `help:"PEM file: roots of the NATS servers' certificates; the system's if empty." placeholder:"FILE"`
-	NatsCreds string   `name:"nats-credentials" help:"A .creds file for NATS; reread for each connection." placeholder:"FILE"`
+	NatsCreds string   `name:"nats-credentials" help:"A .creds file for NATS, or an nkey's seed; reread for each connection." placeholder:"FILE"`
 	Lease     string   `help:"Of all feeds with this lease one publishes, and the others stand by; live sources only." placeholder:"NAME"`
 	AdminAddr string   `default:"127.0.0.1:0" help:"Where operators connect: /metrics, /healthz, /readyz; port 0 picks a free one."`
 	Symbols   []string `help:"sim: the symbols, or how many (up to 10,000); 100 of mixed kinds if empty. replay: only these." placeholder:"A,B"`

@@ -40,7 +40,7 @@ type opts struct {
 	Nats       string `default:"nats://127.0.0.1:4222" help:"NATS servers, comma-separated; \"embedded\" starts one inside the process."`
 	Replicas   int    `name:"nats-replicas" default:"1" help:"In how many servers of a NATS cluster its memory is kept, where this program comes first."`
 	NatsCA     string `help:"PEM file: roots of the NATS servers' certificates; the system's if empty." placeholder:"FILE"`
-	NatsCreds  string `name:"nats-credentials" help:"A .creds file for NATS; reread for each connection." placeholder:"FILE"`
+	NatsCreds  string `name:"nats-credentials" help:"A .creds file for NATS, or an nkey's seed; reread for each connection." placeholder:"FILE"`
 	NatsListen string `help:"Where an embedded NATS listens for other processes; nowhere if empty." placeholder:"HOST:PORT"`
 
 	Demo      bool     `help:"The whole system in one process: embedded NATS, a feed and the node."`

@@ -123,7 +123,11 @@ func Connect(ctx context.Context, cfg Config) (*Bus, error) {
 	}
 	b.closing, b.stop = context.WithCancel(context.Background())
 
-	urls, options := cfg.urls(), b.options()
+	urls := cfg.urls()
+	options, err := b.options()
+	if err != nil {
+		return nil, fmt.Errorf("bus: nats-credentials: %w", err)
+	}
 	if cfg.Servers == Embedded {
 		srv, err := startEmbedded(ctx, cfg)
 		if err != nil {
@@ -132,7 +136,6 @@ func Connect(ctx context.Context, cfg Config) (*Bus, error) {
 		b.srv = srv
 		urls, options = "", append(options, nats.InProcessServer(dialer{b}))
 	}
-	var err error
 	if b.nc, err = nats.Connect(urls, options...); err == nil {
 		b.js, err = jetstream.New(b.nc, jetstream.WithDefaultTimeout(requestTimeout))
 	}
@@ -146,7 +149,7 @@ func Connect(ctx context.Context, cfg Config) (*Bus, error) {
 	return b, nil
 }
 
-func (b *Bus) options() []nats.Option {
+func (b *Bus) options() ([]nats.Option, error) {
 	options := []nats.Option{
 		nats.Name(b.cfg.Name),
 		nats.Timeout(dialTimeout),
@@ -176,10 +179,11 @@ func (b *Bus) options() []nats.Option {
 	if b.cfg.CAFile != "" {
 		options = append(options, nats.RootCAs(b.cfg.CAFile))
 	}
-	if b.cfg.CredentialsFile != "" {
-		options = append(options, nats.UserCredentials(b.cfg.CredentialsFile))
+	if b.cfg.CredentialsFile == "" {
+		return options, nil
 	}
-	return options
+	who, err := credentials(b.cfg.CredentialsFile)
+	return append(options, who), err
 }
 
 // Close ends Run and every pending call, and stops the embedded server with all it

@@ -26,8 +26,8 @@ type Config struct {
 	Servers string
 	// CAFile is a PEM file with the roots of the servers' certificates. Empty: the system's.
 	CAFile string
-	// CredentialsFile is a .creds file, as NATS's own tools make it; read again for each
-	// connection. Empty: whatever the URLs hold.
+	// CredentialsFile is a .creds file, as NATS's own tools make it, or holds an nkey's seed;
+	// read again for each connection. Empty: whatever the URLs hold.
 	CredentialsFile string
 	// Name is what NATS's own monitoring shows for this connection.
 	Name string

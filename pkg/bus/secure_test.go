@@ -68,6 +68,30 @@ func TestServersWithTheirOwnAuthorityAndCredentials(t *testing.T) {
 	}
 }
 
+// A server may know its users by the public keys in its own configuration: nkeys.
+func TestSeedOfAnNkey(t *testing.T) {
+	user, stranger := identity(t, nkeys.CreateUser), identity(t, nkeys.CreateUser)
+	decorated, err := jwt.DecorateSeed(user.seed)
+	must(t, err)
+	path := func(name string, text []byte) string {
+		path := filepath.Join(t.TempDir(), name)
+		must(t, os.WriteFile(path, text, 0o600))
+		return path
+	}
+	nats := newNATSProcess(t, "-c", path("nats.conf", fmt.Appendf(nil, "authorization { users: [ { nkey: %s } ] }", user.public)))
+	nats.start()
+	for _, seed := range [][]byte{append(user.seed, '\n'), decorated} {
+		connectReady(t, Config{Servers: nats.url(), CredentialsFile: path("seed.nk", seed)})
+	}
+
+	core, logs := observer.New(zap.WarnLevel)
+	b := connect(t, Config{Servers: nats.url(), CredentialsFile: path("seed.nk", stranger.seed), Log: zap.New(core)})
+	eventually(t, "the refusal is told", func() bool { return logs.Len() > 0 })
+	if all := fmt.Sprint(logs.All()[0].ContextMap()); !strings.Contains(all, "Authorization") || strings.Contains(all, string(stranger.seed)) || b.Status().Ever {
+		t.Errorf("a stranger's seed: %s", all)
+	}
+}
+
 type signer struct {
 	nkeys.KeyPair
 	public string
