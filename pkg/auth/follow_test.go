@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -169,6 +170,23 @@ func TestKeySetThatIsAway(t *testing.T) {
 	i.set.Store(nil)
 	if !accepts(t, v, token) {
 		t.Error("keys that were read are forgotten")
+	}
+}
+
+func TestWhatStandsInTheKeySetsURLIsNotLogged(t *testing.T) {
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	core, logs := observer.New(zap.DebugLevel)
+	secret := "hunter2"
+	v := newVerifier(t, Config{JWKSURL: strings.Replace(gone.URL, "//", "//user:"+secret+"@", 1) + "/keys?key=" + secret, Log: zap.New(core)})
+	_, err := v.Verify(t.Context(), sign(jwt.SigningMethodES256, ecKey, claimsWith(nil)))
+	if !errors.Is(err, ErrKeys) || logs.FilterMessage("key set not fetched").Len() == 0 {
+		t.Fatalf("got %v and %v, want ErrKeys and a line of the log", err, logs.All())
+	}
+	for _, line := range logs.All() {
+		if fields := line.ContextMap(); strings.Contains(fmt.Sprint(line.Message, fields, err), secret) {
+			t.Errorf("logged: %s %v", line.Message, fields)
+		}
 	}
 }
 

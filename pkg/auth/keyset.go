@@ -60,6 +60,9 @@ func (s *keySet) fetch(ctx context.Context) ([]byte, error) {
 	}
 	req.Header.Set("Accept", "application/jwk-set+json, application/json")
 	resp, err := s.client.Do(req)
+	if failed := (*url.Error)(nil); errors.As(err, &failed) {
+		return nil, failed.Err // without the URL, in which there may be a key or a password
+	}
 	if err != nil {
 		return nil, err
 	}
