@@ -187,13 +187,18 @@ func (p *program) newNode(b *bus.Bus) (*stream.Node, error) {
 	return stream.New(c, uplink.Uplink{Bus: b})
 }
 
-// announce says that the node is ready, once NATS is there or has been waited for, unless it
-// ends before that.
+// announce says that the node is ready, once NATS is there and its symbols are known, or were waited
+// for, unless it ends before that.
 func (p *program) announce(ctx, alive context.Context, b *bus.Bus, public, admin net.Addr) {
 	wait, cancel := context.WithTimeout(ctx, readyWait)
 	defer cancel()
 	if b.Ready(wait) != nil && ctx.Err() == nil {
 		p.log.Warn("NATS is not there yet: serving without data until it is")
+	}
+	select {
+	case <-b.Known():
+	case <-wait.Done():
+	case <-alive.Done():
 	}
 	if alive.Err() != nil || ctx.Err() != nil {
 		return

@@ -54,3 +54,13 @@ func (u Uplink) Connected() (now, ever bool) {
 	s := u.Status()
 	return s.Connected, s.Ever
 }
+
+// Known says whether all symbols that the store knows were announced.
+func (u Uplink) Known() bool {
+	select {
+	case <-u.Bus.Known():
+		return true
+	default:
+		return false
+	}
+}

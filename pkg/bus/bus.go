@@ -54,10 +54,12 @@ type Bus struct {
 
 	stop    context.CancelFunc // ends keep
 	closing context.Context    // done once Close was called
-	kept    chan struct{}      // closed when keep has ended
-	ended   chan struct{}      // closed when nats.go has made its last callback
-	wake    chan struct{}      // a new link for keep to settle
-	lost    chan string        // reasons for Handler.Lost; one pending is enough
+	known   chan struct{}      // closed when Run has delivered a stored directory, by know
+	know    func()
+	kept    chan struct{} // closed when keep has ended
+	ended   chan struct{} // closed when nats.go has made its last callback
+	wake    chan struct{} // a new link for keep to settle
+	lost    chan string   // reasons for Handler.Lost; one pending is enough
 
 	breaks  atomic.Uint64 // connections that have ended
 	running atomic.Bool   // Run is under way
@@ -113,6 +115,7 @@ func Connect(ctx context.Context, cfg Config) (*Bus, error) {
 		log:     cfg.Log,
 		queue:   make(chan *nats.Msg, cfg.QueueMessages),
 		arrived: make(chan struct{}, 1),
+		known:   make(chan struct{}),
 		kept:    make(chan struct{}),
 		ended:   make(chan struct{}),
 		wake:    make(chan struct{}, 1),
@@ -121,6 +124,7 @@ func Connect(ctx context.Context, cfg Config) (*Bus, error) {
 		subs:    map[string]*nats.Subscription{},
 		status:  Status{Since: time.Now()},
 	}
+	b.know = sync.OnceFunc(func() { close(b.known) })
 	b.closing, b.stop = context.WithCancel(context.Background())
 
 	urls := cfg.urls()

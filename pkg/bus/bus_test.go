@@ -234,6 +234,30 @@ func TestAnnouncementsAreStoredAndLive(t *testing.T) {
 	}
 }
 
+func TestKnownIsSaidAfterTheLastStoredEntry(t *testing.T) {
+	feed := connectReady(t, Config{Servers: Embedded, Listen: "127.0.0.1:0"})
+	const symbols = 300
+	for i := range symbols {
+		must(t, feed.Announce(fmt.Sprint("S", i), market.AllChannels()))
+	}
+	eventually(t, "the directory is stored", func() bool {
+		directory, err := feed.Symbols(t.Context())
+		must(t, err)
+		return len(directory) == symbols
+	})
+	node := connectReady(t, Config{Servers: feed.Status().URL})
+	select {
+	case <-node.Known():
+		t.Fatal("known before anybody reads")
+	default:
+	}
+	r := run(t, node)
+	waitKnown(t, node)
+	if n := len(r.announced); n < symbols {
+		t.Errorf("%d symbols of %d are announced", n, symbols)
+	}
+}
+
 // A directory that is read while announcements come in must never set back what they said.
 func TestStoredEntryNeverReplacesANewerLiveOne(t *testing.T) {
 	got := map[string]string{}
@@ -315,6 +339,7 @@ func TestWithoutJetStreamLiveTicksStillWork(t *testing.T) {
 	if got := r.next(r.announced); got != "A: trade" {
 		t.Errorf("got %q", got)
 	}
+	waitKnown(t, b) // nothing is stored that could be
 
 	must(t, b.Last(t.Context(), []market.Stream{trade("A")}, func(market.Stream, []byte) { t.Error("yielded") }))
 	_, symbolsErr := b.Symbols(t.Context())

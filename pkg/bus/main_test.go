@@ -151,6 +151,15 @@ func waitReady(t testing.TB, b *Bus) {
 	}
 }
 
+func waitKnown(t testing.TB, b *Bus) {
+	t.Helper()
+	select {
+	case <-b.Known():
+	case <-time.After(patience):
+		t.Fatal("the directory is never known")
+	}
+}
+
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {

@@ -146,6 +146,7 @@ func (b *Bus) Run(ctx context.Context, h Handler) error {
 			r.take()
 		case directory := <-r.answer:
 			r.stored(directory)
+			b.know()
 		case reason := <-b.lost:
 			r.reportLost(reason)
 		}
@@ -258,6 +259,10 @@ func (r *reader) stored(directory map[string][]market.Channel) {
 	r.asked--
 	r.announced = map[string]bool{}
 }
+
+// Known is closed once Run has delivered the directory as it was stored, or found that nothing
+// is. Before that a symbol that was not announced may be one that has yet to be.
+func (b *Bus) Known() <-chan struct{} { return b.known }
 
 // readDirectory answers each ask with the stored directory; an empty one where nothing is
 // stored. It has a goroutine of its own because JetStream may take seconds and ticks do not wait.

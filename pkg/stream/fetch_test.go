@@ -17,6 +17,7 @@ import (
 type forgetful struct{ deaf }
 
 func (forgetful) Connected() (now, ever bool) { return true, true }
+func (forgetful) Known() bool                 { return true }
 
 func (forgetful) Last(context.Context, []market.Stream, func(market.Stream, []byte)) error {
 	return errors.New("no store")

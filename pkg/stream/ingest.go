@@ -311,15 +311,24 @@ func (in *ingest) tapeByID(id subscribe.ID) *tape {
 	return in.byID[id]
 }
 
-// anyKnown says whether a feed has named any symbol yet.
+// anyKnown says whether a feed has named any symbol yet, and whether those named before this node
+// began are among the known: else one of them would be told to be unknown, or a wildcard that goes
+// on after the seqs of another node would lose it.
 func (in *ingest) anyKnown() bool {
+	if !in.up.Known() {
+		return false
+	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	return in.known > 0
 }
 
-// listing returns the symbols with the channels that a feed announced or published, by name.
+// listing returns the symbols with the channels that a feed announced or published, by name; none
+// while subscribers are told that none is known.
 func (in *ingest) listing() []Listed {
+	if !in.up.Known() {
+		return []Listed{}
+	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	all := make([]Listed, 0, len(in.symbols))

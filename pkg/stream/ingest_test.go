@@ -80,6 +80,7 @@ func (v *venue) SubscribeAll(market.Channel) error  { return nil }
 func (v *venue) UnsubscribeAll(market.Channel)      {}
 func (v *venue) Lost() (reconnects, dropped uint64) { return 0, 0 }
 func (v *venue) Connected() (now, ever bool)        { return true, true }
+func (v *venue) Known() bool                        { return true }
 func (v *venue) visible(now time.Time) (all []publication) {
 	for _, m := range v.stored {
 		if !m.at.Add(v.lag).After(now) {

@@ -131,6 +131,8 @@ func (n *Node) Ready() error {
 	switch away := time.Duration(n.clock.now() - n.upSince.Load()); {
 	case !ever:
 		return fmt.Errorf("not connected to NATS yet")
+	case !n.up.Known():
+		return fmt.Errorf("the symbols are not read yet")
 	case !now && away > n.cfg.Grace:
 		return fmt.Errorf("NATS has been gone for %s", away.Round(time.Second))
 	}

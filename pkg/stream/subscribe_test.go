@@ -2,6 +2,8 @@ package stream_test
 
 import (
 	"fmt"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,6 +78,35 @@ func TestUnsubscribeEndsAStream(t *testing.T) {
 			t.Errorf("snapshot %+v", s)
 		}
 	})
+}
+
+// A node that has begun to read the directory knows some symbols, and not which others there are: who
+// asked it for one of those would be told that it is unknown, and a wildcard would lose what it is to resume.
+func TestNoSymbolIsKnownBeforeAllAre(t *testing.T) {
+	r := newRig(t, stream.Config{})
+	r.announce("A")
+	c := r.dial(codec.JSON)
+	r.up.unread.Store(true)
+	for _, symbols := range []string{`["A"]`, `["NEXT"]`, `["*"]`} {
+		c.send(`{"op":"subscribe","id":1,"channels":["trade"],"symbols":` + symbols + `}`)
+		if e := nextOf[codec.Error](c); e.Code != codec.CodeNoUpstream {
+			t.Errorf("subscribe %s: %+v", symbols, e)
+		}
+	}
+	if status, _ := r.fetch("/v1/snapshot?symbols=NEXT"); status != http.StatusServiceUnavailable {
+		t.Errorf("/v1/snapshot: %d", status)
+	}
+	if body := r.get("/v1/symbols"); body != "[]\n" {
+		t.Errorf("/v1/symbols: %s", body)
+	}
+	if status, why := r.fetch("/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(why, "symbols") {
+		t.Errorf("/readyz: %d %s", status, why)
+	}
+	r.up.unread.Store(false)
+	if status, why := r.fetch("/readyz"); status != http.StatusOK {
+		t.Errorf("/readyz: %d %s", status, why)
+	}
+	c.subscribe(`"channels":["trade"],"symbols":["A"]`)
 }
 
 func TestRequestsThatAreRefused(t *testing.T) {

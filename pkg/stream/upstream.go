@@ -44,4 +44,8 @@ type Upstream interface {
 
 	// Connected says whether ticks can come now, and whether they ever could.
 	Connected() (now, ever bool)
+
+	// Known says whether Run has announced the symbols that were known before it began. It
+	// never becomes false again.
+	Known() bool
 }

@@ -3,6 +3,7 @@ package stream_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tickcast/tickcast/internal/uplink"
@@ -16,7 +17,10 @@ type watched struct {
 	subs     map[string]bool
 	searches int
 	losing   bool
+	unread   atomic.Bool // the directory
 }
+
+func (w *watched) Known() bool { return !w.unread.Load() && w.Uplink.Known() }
 
 func (w *watched) Run(ctx context.Context, message func(string, []byte, map[string][]string), idle func(), announced func(string, []market.Channel), lost func(string)) error {
 	return w.Uplink.Run(ctx, func(subject string, body []byte, header map[string][]string) {
