@@ -92,12 +92,17 @@ func TestHostileSubjectsMakeNothingKnown(t *testing.T) {
 	hostile := map[string][]byte{
 		"tick.trade.NEW": []byte("nonsense"),
 		"tick.trade.=FF": bytes.Replace(good("X"), []byte{0xa1, 'X'}, []byte{0xa1, 0xff}, 1),
-		"tick.trade." + strings.Repeat("L", 3000):        bytes.Replace(good("X"), []byte{0xa1, 'X'}, append([]byte{0xda, 0x0b, 0xb8}, strings.Repeat("L", 3000)...), 1),
-		"tick.trade.a.b.c":                               good("X"),
-		"tick.trade.=":                                   good("X"),
-		"tick.quote.NEW":                                 good("NEW"), // a trade among the quotes
+		"tick.trade." + strings.Repeat("L", 3000): bytes.Replace(good("X"), []byte{0xa1, 'X'}, append([]byte{0xda, 0x0b, 0xb8}, strings.Repeat("L", 3000)...), 1),
+		"tick.trade.a.b.c":                        good("X"),
+		"tick.trade.%FF":                          bytes.Replace(good("X"), []byte{0xa1, 'X'}, []byte{0xa1, 0xff}, 1),
+		"tick.trade.%58":                          good("X"), // escaped without need
+		"tick.trade.%":                            good("X"),
+		"tick.trade.=":                            good("X"),
+		"tick.quote.NEW":                          good("NEW"), // a trade among the quotes
 		"tick.bar." + strings.Repeat("deep.", 100) + "z": good("z"),
 		"dir.=FF":                          []byte("trade"),
+		"dir.%FF":                          []byte("trade"),
+		"dir.%00":                          []byte("trade"),
 		"dir." + strings.Repeat("L", 3000): []byte("trade"),
 		"dir.NEW":                          []byte("tape,\xff"),
 	}
