@@ -9,8 +9,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/netip"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -149,7 +151,11 @@ func (p *program) serve(ctx context.Context) error {
 	}
 	publicServer := p.newServer(publicMux(node))
 	node.Attach(publicServer)
-	adminServer := p.newServer(p.adminMux(node, p.Pprof || isLoopback(admin.Addr())))
+	operators := p.adminMux(node, p.Pprof || isLoopback(admin.Addr()))
+	if isLoopback(admin.Addr()) {
+		operators = ownHosts(operators)
+	}
+	adminServer := p.newServer(operators)
 	part(func() error { return node.Run(alive) })
 	part(func() error { memory.Govern(alive); return nil })
 	part(func() error { return publicServer.Serve(early) })
@@ -264,6 +270,22 @@ func (p *program) adminMux(node *stream.Node, profiles bool) http.Handler {
 func isLoopback(a net.Addr) bool {
 	tcp, ok := a.(*net.TCPAddr)
 	return ok && tcp.IP.IsLoopback()
+}
+
+// ownHosts refuses requests by another name than this machine's own. The scripts of a site whose
+// name leads to loopback could read the answers in an operator's browser.
+func ownHosts(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = r.Host
+		}
+		if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err != nil && host != "localhost" {
+			http.Error(w, "on loopback this answers to localhost and to addresses", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // browsable turns the address of a listener into one that a browser on this machine opens.

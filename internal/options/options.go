@@ -64,7 +64,7 @@ func CheckAddress(option, address string) error {
 
 // A File is embedded in a program's options and names the YAML file.
 type File struct {
-	Config string `help:"YAML file with options, e.g. \"log-level: debug\"." placeholder:"FILE"`
+	Config string `help:"YAML file with options, each as \"option: value\"." placeholder:"FILE"`
 
 	given map[string]bool
 }
