@@ -329,6 +329,11 @@ func TestWithoutJetStreamLiveTicksStillWork(t *testing.T) {
 	nats.start()
 	b := connectReady(t, Config{Servers: nats.url()})
 	r := run(t, b)
+	eventually(t, "Run has subscribed to the directory, which nobody stores", func() bool {
+		b.subsMu.Lock()
+		defer b.subsMu.Unlock()
+		return b.subs[allDirectory] != nil
+	})
 	must(t, b.SubscribeAll(market.ChannelTrade))
 	must(t, b.Sync(t.Context()))
 	must(t, b.Announce("A", []market.Channel{market.ChannelTrade}))
