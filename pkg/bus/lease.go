@@ -152,11 +152,19 @@ func (l *Lease) giveUp() {
 	}
 	ctx, cancel := context.WithTimeout(l.bus.closing, leaseFor/2)
 	defer cancel()
-	entry, err := l.kv.Get(ctx, l.key)
-	if err == nil && string(entry.Value()) == l.self {
-		err = l.kv.Delete(ctx, l.key, jetstream.LastRevision(entry.Revision()))
-	}
-	if err != nil {
+	if err := l.remove(ctx); err != nil {
 		l.log.Debug("lease not given up", zap.String("name", l.key), zap.Error(err))
 	}
+}
+
+// remove takes the entry away if it is ours. The step that was under way at the end may have failed.
+func (l *Lease) remove(ctx context.Context) error {
+	if err := l.open(ctx); err != nil {
+		return err
+	}
+	entry, err := l.kv.Get(ctx, l.key)
+	if err != nil || string(entry.Value()) != l.self {
+		return err
+	}
+	return l.kv.Delete(ctx, l.key, jetstream.LastRevision(entry.Revision()))
 }

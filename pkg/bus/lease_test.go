@@ -103,3 +103,21 @@ func TestALeaseOutlivesNATS(t *testing.T) {
 		return n == 1
 	})
 }
+
+func TestALeaseIsGivenUpAmidARenewal(t *testing.T) {
+	nats := newNATSProcess(t, "-js")
+	nats.start()
+	b := connectReady(t, Config{Servers: nats.url()})
+	one, other := b.NewLease("sim"), b.NewLease("sim")
+	must(t, one.step(t.Context()))
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := one.step(ended); err == nil {
+		t.Fatal("a renewal that was ended has succeeded")
+	}
+	one.giveUp()
+	must(t, other.step(t.Context()))
+	if !other.Held() {
+		t.Error("the lease is not free")
+	}
+}
