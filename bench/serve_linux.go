@@ -90,7 +90,7 @@ func (c *sourceCmd) Run(ctx context.Context) error {
 	fmt.Printf("ready nats=%s\n", b.Status().URL)
 	var cfg feed.Config
 	if c.AtOnce {
-		cfg.Window = time.Nanosecond
+		cfg.Window = -1
 	}
 	source := &tape.Source{Symbols: tape.Symbols(c.Market), Rate: c.Rate, Stamp: c.AtOnce, Random: c.Random}
 	return feed.New(source, b, cfg, zap.NewNop()).Run(ctx)

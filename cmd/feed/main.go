@@ -38,20 +38,21 @@ type opts struct {
 	options.File
 	logging.Options
 
-	Source    string   `default:"sim" enum:"sim,replay" help:"Where ticks come from: sim or replay."`
-	Nats      string   `default:"nats://127.0.0.1:4222" help:"NATS servers, comma-separated."`
-	Replicas  int      `name:"nats-replicas" default:"1" help:"In how many servers of a NATS cluster its memory is kept, where this program comes first."`
-	NatsCA    string   `help:"PEM file: roots of the NATS servers' certificates; the system's if empty." placeholder:"FILE"`
-	NatsCreds string   `name:"nats-credentials" help:"A .creds file for NATS, or an nkey's seed; reread for each connection." placeholder:"FILE"`
-	Lease     string   `help:"Of all feeds with this lease one publishes, and the others stand by; live sources only." placeholder:"NAME"`
-	AdminAddr string   `default:"127.0.0.1:0" help:"Where operators connect: /metrics, /healthz, /readyz; port 0 picks a free one."`
-	Symbols   []string `help:"sim: the symbols, or how many (up to 10,000); 100 of mixed kinds if empty. replay: only these." placeholder:"A,B"`
-	Rate      float64  `default:"1000" help:"sim: events a second over all symbols; 0 as fast as it goes."`
-	Seed      uint64   `default:"1" help:"sim: the same seed gives the same prices and order."`
-	Recording string   `name:"file" help:"replay: a recording, or a folder of them." placeholder:"PATH"`
-	Speed     float64  `default:"1" help:"replay: times the recorded speed; 0 as fast as it goes."`
-	Loop      bool     `help:"replay: begin again at the end."`
-	Retime    bool     `help:"replay: move the recorded times to now."`
+	Source    string        `default:"sim" enum:"sim,replay" help:"Where ticks come from: sim or replay."`
+	Nats      string        `default:"nats://127.0.0.1:4222" help:"NATS servers, comma-separated."`
+	Replicas  int           `name:"nats-replicas" default:"1" help:"In how many servers of a NATS cluster its memory is kept, where this program comes first."`
+	NatsCA    string        `help:"PEM file: roots of the NATS servers' certificates; the system's if empty." placeholder:"FILE"`
+	NatsCreds string        `name:"nats-credentials" help:"A .creds file for NATS, or an nkey's seed; reread for each connection." placeholder:"FILE"`
+	Lease     string        `help:"Of all feeds with this lease one publishes, and the others stand by; live sources only." placeholder:"NAME"`
+	AdminAddr string        `default:"127.0.0.1:0" help:"Where operators connect: /metrics, /healthz, /readyz; port 0 picks a free one."`
+	Window    time.Duration `default:"1ms" help:"How long a tick may wait for others of its stream, to share a message with them: less work for nodes where there are many. 0 publishes each at once."`
+	Symbols   []string      `help:"sim: the symbols, or how many (up to 10,000); 100 of mixed kinds if empty. replay: only these." placeholder:"A,B"`
+	Rate      float64       `default:"1000" help:"sim: events a second over all symbols; 0 as fast as it goes."`
+	Seed      uint64        `default:"1" help:"sim: the same seed gives the same prices and order."`
+	Recording string        `name:"file" help:"replay: a recording, or a folder of them." placeholder:"PATH"`
+	Speed     float64       `default:"1" help:"replay: times the recorded speed; 0 as fast as it goes."`
+	Loop      bool          `help:"replay: begin again at the end."`
+	Retime    bool          `help:"replay: move the recorded times to now."`
 
 	TraceEvery int `default:"0" help:"Follow one trade or quote in so many to the sockets, as an OpenTelemetry trace that goes to OTEL_EXPORTER_OTLP_ENDPOINT; 0 follows none."`
 }
@@ -79,6 +80,7 @@ func (o *opts) Validate() error {
 	bad(!(o.Rate >= 0), "--rate %v is not 0 or more", o.Rate)
 	bad(o.Replicas == 0, "--nats-replicas 0: 1 to 5") // what else is wrong is for the bus's own check
 	bad(o.Lease != "" && (o.Source == "replay" || o.Rate == 0), "--lease is for live sources: this one can wait, and would lose what it has published to another")
+	bad(o.Window < 0 || o.Window > time.Second, "--window %s is not 0 to 1s", o.Window)
 	bad(o.TraceEvery < 0, "--trace-every %d is below 0", o.TraceEvery)
 	bad(!leaseName.MatchString(o.Lease), "--lease %q: letters, digits, - and _ only", o.Lease)
 	return errors.Join(append(errs, options.Dashed(o.busConfig().Validate()))...)
@@ -151,7 +153,10 @@ func publish(ctx context.Context, o *opts, source feed.Source, tracer *tracing.T
 		return errors.Join(err, admin.Close())
 	}
 	defer b.Close()
-	var cfg feed.Config
+	cfg := feed.Config{Window: o.Window}
+	if o.Window == 0 {
+		cfg.Window = -1
+	}
 	if o.Lease != "" {
 		lease := b.NewLease(o.Lease)
 		cfg.Lease = lease

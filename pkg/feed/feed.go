@@ -24,7 +24,8 @@ const (
 // Config tunes a Feed. The zero value works.
 type Config struct {
 	// Window is how long a tick may wait for others of its stream. It stretches by itself
-	// up to five times that while messages stay small at a high rate. 0 means 1ms.
+	// up to five times that while messages stay small at a high rate. 0 means 1ms; <0 publishes
+	// each tick at once.
 	Window time.Duration
 	// Lease makes the feed one of several of the same source, of which one publishes and
 	// the others stand by; the source must be live. nil: it is alone.
@@ -37,8 +38,8 @@ type Config struct {
 // Validate reports every problem.
 func (c Config) Validate() error {
 	var errs []error
-	if c.Window < 0 || c.Window > time.Second {
-		errs = append(errs, fmt.Errorf("feed: Window is %v, must be 0 to 1s", c.Window))
+	if c.Window > time.Second {
+		errs = append(errs, fmt.Errorf("feed: Window is %v, must be at most 1s", c.Window))
 	}
 	if c.Trace != nil && c.TraceEvery < 1 {
 		errs = append(errs, fmt.Errorf("feed: TraceEvery is %d, must be 1 or more", c.TraceEvery))
@@ -89,7 +90,7 @@ func New(source Source, bus Bus, cfg Config, log *zap.Logger) *Feed {
 	if cfg.Window == 0 {
 		cfg.Window = time.Millisecond
 	}
-	f.pub = newPublisher(bus, source.Live(), cfg.Window, &f.mu, log)
+	f.pub = newPublisher(bus, source.Live(), max(0, cfg.Window), &f.mu, log)
 	f.pub.lease, f.pub.active = cfg.Lease, cfg.Lease == nil
 	f.pub.traced = sampler{trace: cfg.Trace, every: cfg.TraceEvery}
 	return f
@@ -180,6 +181,7 @@ func (f *Feed) Trade(t *market.Trade) {
 	if in == nil || !f.pub.trade(in.lines[market.ChannelTrade], t) {
 		return
 	}
+	f.pub.sendAtOnce()
 	f.clock = t.Time
 	if !in.bar.accepts(t.Time) {
 		f.late++
@@ -197,6 +199,7 @@ func (f *Feed) Quote(q *market.Quote) {
 	defer f.mu.Unlock()
 	in := f.lookup(q.Symbol, market.ChannelQuote)
 	if in != nil && f.pub.quote(in.lines[market.ChannelQuote], q) {
+		f.pub.sendAtOnce()
 		f.clock = q.Time
 	}
 }

@@ -130,6 +130,26 @@ func TestTicksOfOneWindowShareAMessage(t *testing.T) {
 	})
 }
 
+func TestWithoutAWindowEachTickIsPublishedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFakeBus(t)
+		playLive(t, b, Config{Window: -1}, func(f *Feed) {
+			announce(f)
+			for range 3 {
+				f.Trade(aTrade("A", time.Now().UnixNano()))
+			}
+			f.Quote(aQuote("A", time.Now().UnixNano()))
+			if got := [2]int{len(b.of(trades)), len(b.of(quotes))}; got != [2]int{3, 1} {
+				t.Errorf("%v messages of 3 trades and a quote", got)
+			}
+			time.Sleep(2 * time.Second)
+			if synctest.Wait(); len(b.of(bars)) == 0 {
+				t.Error("the bar was not published")
+			}
+		})
+	})
+}
+
 func TestTheWindowStretchesOnlyWhileMessagesAreSmallAndMany(t *testing.T) {
 	for _, tt := range []struct {
 		name          string

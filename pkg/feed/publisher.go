@@ -65,7 +65,7 @@ type line struct {
 type publisher struct {
 	bus  Bus
 	live bool
-	base time.Duration // window at low rates
+	base time.Duration // window at low rates; 0 = none
 	log  *zap.Logger
 	ctx  context.Context // ends what may block; set by Feed.Run
 
@@ -237,7 +237,7 @@ func (p *publisher) took(l *line, buf []byte, err error, ch market.Channel) bool
 	if !l.queued {
 		l.queued = true
 		p.queue = append(p.queue, l)
-		if len(p.queue) == 1 {
+		if len(p.queue) == 1 && (p.base > 0 || ch == market.ChannelBar) { // the rest is sent at once
 			signal(p.armed)
 		}
 	}
@@ -261,12 +261,22 @@ func (p *publisher) flush() {
 	}
 	clear(p.queue)
 	p.queue = p.queue[:0]
+	if p.base == 0 {
+		return
+	}
 
 	perBase := messages * int(p.base) / int(p.window)
 	if perBase > crowdedMessages && ticks < crowdedTicks*messages {
 		p.window = min(p.window+p.base, windowsMax*p.base)
 	} else {
 		p.window = max(p.window-p.base, p.base)
+	}
+}
+
+// sendAtOnce publishes what has just come where there is no window.
+func (p *publisher) sendAtOnce() {
+	if p.base == 0 {
+		p.flush()
 	}
 }
 
