@@ -110,8 +110,9 @@ func (p *poller) wait(until int64) ([]unix.EpollEvent, error) {
 	case !errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, fmt.Errorf("eventloop: wait: %w", err)
 	}
+	// Who woke us has something to be done now. What is ready is looked at before the next wait.
 	_ = p.file.SetReadDeadline(time.Time{})
-	return p.now()
+	return nil, nil
 }
 
 // arm sets the timer. Where the next wait has no end it still goes off, which does no harm.

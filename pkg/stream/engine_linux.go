@@ -135,7 +135,8 @@ type driver struct {
 	sh   *shard
 	loop *eventloop.Loop
 
-	timed bool // the clock was read in this turn
+	timed bool  // the clock was read in this turn
+	apart int64 // from the shard's clock to the loop's, the most that was seen: each is read after the other
 }
 
 // time has the clock read once a turn, by whatever comes first in it.
@@ -194,7 +195,10 @@ func (d *driver) Turn(now int64) (wake int64) {
 	if at == 0 {
 		return 0
 	}
-	return now + max(1, at-d.sh.now)
+	// By now and at - sh.now the same time would be another one in each turn, and cost a call that
+	// sets the loop's timer anew.
+	d.apart = max(d.apart, now-d.sh.now)
+	return max(now+1, at+d.apart)
 }
 
 // A loopWire is a session's connection in an event loop.
