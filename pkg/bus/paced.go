@@ -2,6 +2,7 @@ package bus
 
 import (
 	"net"
+	"runtime"
 	"time"
 )
 
@@ -23,7 +24,9 @@ type paced struct {
 }
 
 func (p *paced) Read(buf []byte) (int, error) {
-	p.bus.readAgain()
+	if p.bus.readAgain() && p.every == 0 {
+		runtime.Gosched() // Run goes first: the next read is a system call that finds nothing
+	}
 	if !p.next.IsZero() {
 		p.alarm.sleep(time.Until(p.next))
 	}
@@ -35,14 +38,16 @@ func (p *paced) Read(buf []byte) (int, error) {
 	return n, err
 }
 
-// readAgain tells Run of what waits in the queue.
-func (b *Bus) readAgain() {
+// readAgain tells Run of what waits in the queue, and whether that is news to it.
+func (b *Bus) readAgain() bool {
 	if len(b.queue) > 0 {
 		select {
 		case b.arrived <- struct{}{}:
+			return true
 		default: // it has yet to look
 		}
 	}
+	return false
 }
 
 // ReadBy has by asked, after each read of a busy connection, when the next one is to be at the
