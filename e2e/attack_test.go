@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -93,6 +95,9 @@ func crowdsOf(t *testing.T, node *streamer) (crowds []crowd, alone bool) {
 	if c.For, err = time.ParseDuration(cmp.Or(os.Getenv("FOR"), "10s")); err != nil {
 		t.Fatalf("FOR: %v", err)
 	}
+	if c.From, err = strconv.Atoi(cmp.Or(os.Getenv("FROM"), "0")); err != nil {
+		t.Fatalf("FROM: %v", err)
+	}
 	wanted := os.Getenv("KIND")
 	if wanted == "together" {
 		return []crowd{c}, false
@@ -109,7 +114,7 @@ func crowdsOf(t *testing.T, node *streamer) (crowds []crowd, alone bool) {
 }
 
 // attack has the crowd come, and waits until it has gone.
-func (n *streamer) attack(c crowd) (what fates, most int64) {
+func (n *streamer) attack(c crowd) (what fates, came newcomers, most int64) {
 	n.t.Helper()
 	order, err := json.Marshal(c)
 	if err != nil {
@@ -123,6 +128,16 @@ func (n *streamer) attack(c crowd) (what fates, most int64) {
 	if c.For > 0 {
 		priority = "19" // what others feel is to be the node's doing
 	}
+	coming, enough := context.WithCancel(n.t.Context())
+	var come sync.WaitGroup
+	come.Go(func() {
+		var err error
+		if came, err = n.welcomes(coming, sign(secret, "newcomer", time.Hour)); err != nil {
+			n.t.Errorf("newcomers: %v", err)
+		}
+	})
+	defer come.Wait()
+	defer enough()
 	p := launch(n.t, "env", crowdVariable+"="+string(order), "nice", "-n", priority, self)
 	for p.running() {
 		if status, _ := get(n.t, n.admin, "/healthz"); status != 200 {
@@ -137,7 +152,9 @@ func (n *streamer) attack(c crowd) (what fates, most int64) {
 	if err := json.Unmarshal([]byte(p.stdout.String()), &what); err != nil {
 		n.t.Fatalf("a crowd ends with %q, %q: %v", p.stdout.String(), p.stderr.String(), err)
 	}
-	return what, most
+	enough()
+	come.Wait()
+	return what, came, most
 }
 
 func (p *process) running() bool {
@@ -216,12 +233,12 @@ func TestOthersAreServedUnderAttack(t *testing.T) {
 			crowds, alone := crowdsOf(t, node)
 			table := new(strings.Builder)
 			columns := tabwriter.NewWriter(table, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(columns, "kind\tbefore, late by (median / worst)\tunder attack\tafterwards\tlongest pause\tnode's CPU\tMiB before, most, after\tlines logged\tended with: how many, after how long at the most")
+			fmt.Fprintln(columns, "kind\tbefore, late by (median / worst)\tunder attack\tafterwards\tlongest pause\tnode's CPU\tMiB before, most, after\tlines logged\tnewcomers in (median / worst)\tended with: how many, after how long at the most")
 			for _, c := range crowds {
 				delayOf(honest)
 				flow()
 				before, was := delayOf(honest), node.usage()
-				what, most := node.attack(c)
+				what, came, most := node.attack(c)
 				under, now := delayOf(honest), node.usage()
 				await(t, "the strangers to be gone", func() bool {
 					return metric(t, node.admin, "tickcast_connections") == float64(len(honest)) && metric(t, node.admin, "tickcast_http_connections") == 0
@@ -229,8 +246,8 @@ func TestOthersAreServedUnderAttack(t *testing.T) {
 				await(t, "the descriptors to be given back", func() bool { return node.descriptors() <= was.files })
 				flow()
 				name, after := strings.Trim(c.Kind, "^$"), delayOf(honest)
-				row := fmt.Sprintf("%s\t%v\t%v\t%v\t%v\t%v\t%d, %d, %d\t%d\t%s\n", name, before, under, after, under.pause.Round(time.Millisecond),
-					(now.cpu - was.cpu).Round(10*time.Millisecond), was.resident>>20, most>>20, node.resident()>>20, now.logged-was.logged, what)
+				row := fmt.Sprintf("%s\t%v\t%v\t%v\t%v\t%v\t%d, %d, %d\t%d\t%v\t%s\n", name, before, under, after, under.pause.Round(time.Millisecond),
+					(now.cpu - was.cpu).Round(10*time.Millisecond), was.resident>>20, most>>20, node.resident()>>20, now.logged-was.logged, came, what)
 				_, _ = columns.Write([]byte(row))
 				if alone {
 					t.Log(row) // the table is long in coming

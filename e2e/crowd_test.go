@@ -25,6 +25,7 @@ type crowd struct {
 	Secure  bool
 	Kind    string        // a pattern of the kinds that come; all of them if empty
 	PerKind int           // of each, at the same time
+	From    int           // so many addresses; 0 = one for each
 	For     time.Duration // until then another comes for each that the node has ended; 0 = each comes once
 }
 
@@ -110,9 +111,13 @@ func (c *crowd) come() fates {
 	return all
 }
 
-// visit is one connection of a stranger, each of whom has an address of his own.
+// visit is one connection of a stranger.
 func (c *crowd) visit(over context.Context, who stranger, k, nth int) (end string) {
-	from := &net.TCPAddr{IP: net.IPv4(127, byte(1+k), byte(nth>>8), byte(1+nth&0x7f))}
+	home := nth
+	if c.From > 0 {
+		home %= c.From
+	}
+	from := &net.TCPAddr{IP: net.IPv4(127, byte(1+k), byte(home>>7), byte(1+home&0x7f))}
 	tcp, err := (&net.Dialer{LocalAddr: from, Timeout: patience}).DialContext(over, "tcp", c.Addr)
 	if err != nil {
 		return turnedAway

@@ -90,6 +90,11 @@ func strangers() []stranger {
 	ping := frame(0x81, `{"op":"ping"}`)
 	everything := frame(0x81, `{"op":"subscribe","channels":["trade","quote","bar"],"symbols":["*"]}`)
 	nothing := frame(0x81, `{"op":"unsubscribe","channels":["trade","quote","bar"],"symbols":["*"]}`)
+	asks := func(method, path, header string) string {
+		return method + " " + path + " HTTP/1.1\r\nHost: node\r\n" + header + "\r\n"
+	}
+	files := asks("GET", "/", "") + asks("GET", "/nothing", "") + asks("GET", "/assets/nothing", "") + asks("OPTIONS", "/v1/symbols", "") + asks("GET", "/healthz", "")
+	reader := "Authorization: Bearer " + sign(secret, "pages", time.Hour) + "\r\n"
 	past := frame(0x81, `{"op":"subscribe","channels":["trade"],"symbols":["BRK.B"],"after":{"trade":{"BRK.B":1}}}`)
 	return []stranger{
 		{"says nothing", true, false, says()},
@@ -137,7 +142,10 @@ func strangers() []stranger {
 		}},
 		{"asks without a token", false, false, says(upgrade(""), strings.Repeat(everything, 200))},
 		{"has more connections than it may", false, true, says(upgrade("Authorization: Bearer " + sign(secret, "one", time.Hour) + "\r\n"))},
-		{"asks for pages", false, true, endlessly(func(int) string { return "" }, "GET /v1/snapshot?symbols=BRK.B HTTP/1.1\r\nHost: node\r\nAuthorization: Bearer "+sign(secret, "pages", time.Hour)+"\r\n\r\n")},
+		{"asks for pages", false, true, endlessly(func(int) string { return "" }, asks("GET", "/v1/snapshot?symbols=BRK.B", reader)+asks("GET", "/v1/symbols", reader))},
+		{"asks for pages, one a connection", false, false, says(asks("GET", "/v1/snapshot?symbols=BRK.B", reader+"Connection: close\r\n"))},
+		{"asks for files", false, true, endlessly(func(int) string { return "" }, files)},
+		{"asks for files, one a connection", false, false, says(asks("GET", "/nothing", "Connection: close\r\n"))},
 		{"floods", false, true, inside(strings.Repeat(ping, 3000))},
 		{"floods without end", false, true, endlessly(welcome, strings.Repeat(ping, 500))},
 		{"floods with frames", false, true, inside(strings.Repeat("\x89\x80\x00\x00\x00\x00", 20_000))},
