@@ -201,6 +201,7 @@ func TestOthersAreServedUnderAttack(t *testing.T) {
 			args := []string{
 				"--engine", tt.engine, "--auth", "jwt", "--jwt-key-file", keyFile, "--jwt-audience", "here", "--auth-timeout", "5s", "--header-timeout", "5s",
 				"--slow-timeout", "30s", "--pending-bytes", "64MiB", "--max-connections-per-token", "20",
+				"--page-requests-per-second", "100",
 			}
 			if tt.secure {
 				args = append(args, newCertificate(t, "node", time.Now().Add(time.Hour)).options()...)

@@ -232,7 +232,7 @@ func startStreamer(t *testing.T, n *natsServer, args ...string) *streamer {
 
 func serveStreamer(t *testing.T, args ...string) *streamer {
 	t.Helper()
-	s := &streamer{process: start(t, "streamer", append(args, "--addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--page-requests-per-second", "1000000")...)}
+	s := &streamer{process: start(t, "streamer", append([]string{"--addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--page-requests-per-second", "1000000"}, args...)...)}
 	pairs := s.ready()
 	s.addr, s.admin = pairs["addr"], pairs["admin_addr"]
 	return s

@@ -93,7 +93,7 @@ func strangers() []stranger {
 	asks := func(method, path, header string) string {
 		return method + " " + path + " HTTP/1.1\r\nHost: node\r\n" + header + "\r\n"
 	}
-	files := asks("GET", "/", "") + asks("GET", "/nothing", "") + asks("GET", "/assets/nothing", "") + asks("OPTIONS", "/v1/symbols", "") + asks("GET", "/healthz", "")
+	files := asks("GET", "/", "") + asks("GET", "/nothing", "") + asks("GET", "/assets/app.js", "") + asks("OPTIONS", "/v1/symbols", "") + asks("GET", "/healthz", "")
 	reader := "Authorization: Bearer " + sign(secret, "pages", time.Hour) + "\r\n"
 	past := frame(0x81, `{"op":"subscribe","channels":["trade"],"symbols":["BRK.B"],"after":{"trade":{"BRK.B":1}}}`)
 	return []stranger{

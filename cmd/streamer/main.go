@@ -106,6 +106,7 @@ func prepare(o *opts) (p *program, err error) {
 const (
 	idleTimeout  = time.Minute
 	closeTimeout = 2 * time.Second
+	turnTimeout  = 2 * time.Second // the most that a request waits before it is answered
 	// readyWait is how long the ready line waits for NATS: a node without it serves too,
 	// and says so under /readyz.
 	readyWait = 2 * time.Second
@@ -151,6 +152,8 @@ func (p *program) serve(ctx context.Context) error {
 	}
 	publicServer := p.newServer(publicMux(node))
 	node.Attach(publicServer)
+	// A page that nobody reads keeps no place; it may have waited for its turn before.
+	publicServer.WriteTimeout = p.SlowTimeout + turnTimeout
 	operators := p.adminMux(node, p.Pprof || isLoopback(admin.Addr()))
 	if isLoopback(admin.Addr()) {
 		operators = ownHosts(operators)
@@ -226,7 +229,7 @@ func shutdown(s *http.Server) {
 
 func (p *program) newServer(h http.Handler) *http.Server {
 	std, _ := zap.NewStdLogAt(p.log.Named("http"), zap.DebugLevel) // fails for unknown levels only
-	return &http.Server{Handler: h, ReadHeaderTimeout: p.HeaderTimeout, MaxHeaderBytes: int(p.MaxHeaderBytes), IdleTimeout: idleTimeout, ErrorLog: std}
+	return &http.Server{Handler: h, ReadTimeout: p.HeaderTimeout, MaxHeaderBytes: int(p.MaxHeaderBytes), IdleTimeout: idleTimeout, ErrorLog: std}
 }
 
 func publicMux(node *stream.Node) http.Handler {

@@ -60,11 +60,11 @@ type opts struct {
 
 	MaxConnectionsPerAddress int           `default:"0" help:"Connections of one client address, under IPv6 of one /64; 0 sets no bound."`
 	MaxConnectionsPerToken   int           `default:"0" help:"Connections of one token's subject, which the token may lower; 0 sets no bound."`
-	MaxHTTPConnections       int           `name:"max-http-connections" default:"5000" help:"Connections that are no WebSocket, or not yet; further ones are closed at once."`
-	HandshakesPerSecond      int           `default:"2000" help:"Upgrades and requests of pages beyond this rate wait, and get 503 if that would take over 2s."`
+	MaxHTTPConnections       int           `name:"max-http-connections" default:"5000" help:"Connections that are no WebSocket, or not yet; beyond it who has waited longest is closed, or the new one."`
+	HandshakesPerSecond      int           `default:"2000" help:"Upgrades beyond this rate wait, and get 503 if that would take over 2s; so do requests of pages, apart from them."`
 	RequestsPerSecond        int           `default:"100" help:"Requests of one connection; five seconds' worth may come at once."`
-	PageRequestsPerSecond    int           `default:"100" help:"Requests of one client address for /v1/symbols and /v1/snapshot; five seconds' worth may come at once."`
-	HeaderTimeout            time.Duration `default:"10s" help:"How long a request's header may take to arrive."`
+	PageRequestsPerSecond    int           `default:"100" help:"Requests of one client address for anything but the stream; five seconds' worth may come at once."`
+	HeaderTimeout            time.Duration `default:"10s" help:"How long a request may take to arrive."`
 	MaxHeaderBytes           options.Bytes `default:"16KiB" help:"The largest header of a request."`
 	TrustedProxies           []string      `help:"Addresses or networks of proxies whose word on the client's address counts." placeholder:"CIDR"`
 	ProxyProtocol            bool          `help:"Trusted proxies begin each connection with a PROXY header, version 1 or 2; one without it is refused."`
@@ -81,7 +81,7 @@ type opts struct {
 	Policy         string        `help:"What slow subscribers get, per channel." default:"trade=drop_oldest,quote=conflate,bar=conflate"`
 	PendingBytes   options.Bytes `default:"1MiB" help:"A connection's budget for what it has yet to take."`
 	NodePending    options.Bytes `name:"node-pending-bytes" default:"512MiB" help:"The memory that all slow connections together may hold; beyond it the worst give first."`
-	SlowTimeout    time.Duration `default:"10s" help:"How long a connection may stay over its budget, or take nothing, before it is cut."`
+	SlowTimeout    time.Duration `default:"10s" help:"How long a connection may stay over its budget, or take nothing, before it is cut; and a page take to be read."`
 	History        time.Duration `default:"60s" help:"How far back a resume reaches; 10,000 trades of a stream at the least."`
 	HistoryBytes   options.Bytes `default:"64MiB" help:"Bound of the recent trades held in memory; the rest is read from NATS."`
 	Drain          time.Duration `default:"10s" help:"How long a stopping node spreads its goodbyes."`

@@ -57,8 +57,11 @@ func tooMany(reason string, retryS int) *refusal {
 
 // refuse answers at once, or, where more are refused than may shake hands, as late as a handshake
 // may be: a crowd that asks again as soon as it has its answer is to cost no more than one that
-// is let in. Whoever waits is one of Config.MaxHTTPConnections.
+// is let in. Whoever waits is one of Config.MaxHTTPConnections, and the first to make room.
 func (n *Node) refuse(w http.ResponseWriter, r *http.Request, no *refusal) {
+	if refused, ok := r.Context().Value(refusedKey{}).(func()); ok {
+		refused()
+	}
 	if !n.refusals.Allow() {
 		sleep(r.Context(), handshakeWaitMax)
 	}

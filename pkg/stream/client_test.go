@@ -77,22 +77,32 @@ func (r *rig) dial(enc codec.Encoding) *client {
 
 func (r *rig) dialWith(enc codec.Encoding, o *gws.ClientOption) *client {
 	r.t.Helper()
-	c := &client{t: r.t, enc: enc, events: make(chan codec.Event, 1<<20), closed: make(chan uint16, 1), pongs: make(chan string, 100)}
+	c := r.newClient(enc)
 	ws, _, err := gws.NewClient(c, o)
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	c.follow(ws)
+	return c
+}
+
+func (r *rig) newClient(enc codec.Encoding) *client {
+	return &client{t: r.t, enc: enc, events: make(chan codec.Event, 1<<20), closed: make(chan uint16, 1), pongs: make(chan string, 100)}
+}
+
+// follow reads from the connection, and takes hello.
+func (c *client) follow(ws *gws.Conn) {
+	c.t.Helper()
 	c.ws = ws
 	done := make(chan struct{})
 	go func() { ws.ReadLoop(); close(done) }()
-	r.t.Cleanup(func() {
+	c.t.Cleanup(func() {
 		_ = ws.NetConn().Close()
 		<-done
 	})
 	if _, ok := c.next().(codec.Hello); !ok {
-		r.t.Fatalf("the first event is no hello: %#v", c.seen)
+		c.t.Fatalf("the first event is no hello: %#v", c.seen)
 	}
-	return c
 }
 
 // next returns the next event.

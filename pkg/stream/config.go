@@ -47,16 +47,16 @@ type Config struct {
 	// PerAddress and PerToken are the most connections of one client address (under IPv6, of
 	// one /64) and of one token's subject. 0 sets no bound.
 	PerAddress, PerToken int
-	// MaxHTTPConnections bounds the connections that are no WebSocket, or not yet; further
-	// ones are closed at once. It takes effect by Node.Attach. 0 means 5,000.
+	// MaxHTTPConnections bounds the connections that are no WebSocket, or not yet; for further
+	// ones those make room that have waited longest. It takes effect by Node.Attach. 0 means 5,000.
 	MaxHTTPConnections int
-	// HandshakesPerSecond is the rate beyond which upgrades and requests of pages wait, and
-	// get 503 when that would take over two seconds. 0 means 2,000.
+	// HandshakesPerSecond is the rate beyond which upgrades wait, and get 503 when that would
+	// take over two seconds; and pages, apart from them. 0 means 2,000.
 	HandshakesPerSecond int
 	// RequestsPerSecond is what a connection may ask for; five seconds' worth may come at
 	// once. Further ones are refused, and who has as many refused is closed. 0 means 100.
 	RequestsPerSecond int
-	// PageRequestsPerSecond is how often one address may ask for symbols and snapshots; five
+	// PageRequestsPerSecond is how often one address may ask for anything but the stream; five
 	// seconds' worth may come at once. Further requests get 429. 0 means 100.
 	PageRequestsPerSecond int
 	// DelayBytes bounds what is held back for the holders of delayed tokens, of one delay. The

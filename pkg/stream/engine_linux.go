@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"errors"
 	"net"
 	"net/http"
 	"sync"
@@ -90,7 +91,9 @@ func (e *epollEngine) serve(conn net.Conn, buffered []byte, r *http.Request, s *
 	}
 	a, err := eventloop.Detach(conn)
 	if err != nil {
-		e.log.Error("hand a connection to its loop", zap.Error(err))
+		if !errors.Is(err, net.ErrClosed) { // it had to make room for another, just then
+			e.log.Error("hand a connection to its loop", zap.Error(err))
+		}
 		_ = conn.Close()
 		s.leave()
 		return

@@ -157,7 +157,7 @@ func TestPagesOfAnAddress(t *testing.T) {
 		_ = resp.Body.Close()
 		return resp
 	}
-	for _, path := range []string{"/v1/symbols", "/v1/snapshot?symbols=A"} {
+	for _, path := range []string{"/v1/symbols", "/v1/snapshot?symbols=A", "/nothing", "//v1/symbols"} {
 		r.await("a refusal", func() bool {
 			resp := ask(path, "192.0.2.1")
 			return resp.StatusCode == http.StatusTooManyRequests && resp.Header.Get("Retry-After") == "1"

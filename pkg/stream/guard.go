@@ -6,16 +6,39 @@ import (
 	"github.com/tickcast/tickcast/pkg/auth"
 )
 
-// guarded puts in front of a page what the stream has in front of an upgrade: its turn, the
-// token, which origins' scripts may read the answer, and how often an address may ask.
+// streamPath has bounds of its own, and is no page.
+const streamPath = "/v1/stream"
+
+// paced holds every page to how often its address may ask, and to how many are asked for in a
+// second: files, what is not there, and what is the mux's own answer cost as much as what is.
+func (n *Node) paced(serve http.Handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var no *refusal
+		switch {
+		case r.URL.Path == streamPath:
+		case !n.pages.take(n.clock.now(), network(clientAddress(r, n.cfg.TrustedProxies))):
+			no = tooMany("too many requests from this address", 1)
+		case !awaitTurn(r.Context(), n.pageTurns):
+			no = busy("too many requests", 2)
+		}
+		if no == nil {
+			serve.ServeHTTP(w, r)
+			return
+		}
+		n.shareWith(w, r)
+		n.refusePage(w, r, no)
+	}
+}
+
+// guarded puts in front of a page what the stream has in front of an upgrade: the token, and
+// which origins' scripts may read the answer.
 func (n *Node) guarded(serve func(http.ResponseWriter, *http.Request, *rights)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		n.shareWith(w, r)
 		g, no := n.admitToPage(r)
 		switch {
 		case no != nil:
-			n.pagesRefused.Add(1)
-			n.refuse(w, r, no)
+			n.refusePage(w, r, no)
 		case g == nil:
 			serve(w, r, nil)
 		default:
@@ -24,13 +47,12 @@ func (n *Node) guarded(serve func(http.ResponseWriter, *http.Request, *rights)) 
 	}
 }
 
+func (n *Node) refusePage(w http.ResponseWriter, r *http.Request, no *refusal) {
+	n.pagesRefused.Add(1)
+	n.refuse(w, r, no)
+}
+
 func (n *Node) admitToPage(r *http.Request) (*auth.Grant, *refusal) {
-	if !n.pages.take(n.clock.now(), network(clientAddress(r, n.cfg.TrustedProxies))) {
-		return nil, tooMany("too many requests from this address", 1)
-	}
-	if !awaitTurn(r.Context(), n.handshakes) {
-		return nil, busy("too many requests", 2)
-	}
 	g, no := n.authorize(r)
 	if n.gate != nil && g == nil && no == nil {
 		n.gate.failed(authMissing)

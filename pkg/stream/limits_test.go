@@ -315,7 +315,7 @@ func FuzzHandshake(f *testing.F) {
 }
 
 func TestScriptsOfOtherOrigins(t *testing.T) {
-	n := &Node{cfg: Config{AllowedOrigins: []string{"https://charts.example.com"}}, handshakes: rate.NewLimiter(rate.Inf, 1), pages: newPaces(1000)}
+	n := &Node{cfg: Config{AllowedOrigins: []string{"https://charts.example.com"}}}
 	page := n.guarded(func(w http.ResponseWriter, _ *http.Request, _ *rights) { writeJSON(w, market.ChannelTrade) })
 	for _, tt := range []struct{ name, method, origin, allow, headers string }{
 		{"allowed", "GET", "https://charts.example.com", "https://charts.example.com", ""},

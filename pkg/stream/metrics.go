@@ -30,7 +30,7 @@ var metrics = []metric{
 		func(n *Node) float64 { return float64(n.cfg.MaxConnections) }},
 	{"tickcast_connections_opened_total", "Subscriber connections accepted since the start.", prometheus.CounterValue,
 		func(n *Node) float64 { return n.sum(func(c *shardCounts) int64 { return c.opened.Load() }) }},
-	{"tickcast_page_requests_refused_total", "Requests for symbols and snapshots that were too many, or had no valid token.", prometheus.CounterValue,
+	{"tickcast_page_requests_refused_total", "Requests of pages that were too many, or had no valid token.", prometheus.CounterValue,
 		func(n *Node) float64 { return float64(n.pagesRefused.Load()) }},
 	{"tickcast_http_connections", "Connections that are no WebSocket, or not yet.", prometheus.GaugeValue,
 		func(n *Node) float64 { return float64(n.lobby.size()) }},

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -40,6 +41,7 @@ type Node struct {
 	handshakes   *rate.Limiter
 	refusals     *rate.Limiter // answered at once
 	pages        *paces
+	pageTurns    *rate.Limiter
 
 	ctx     context.Context // of what begins while the node runs, and ends with it
 	end     context.CancelFunc
@@ -74,8 +76,9 @@ func New(cfg Config, up Upstream) (*Node, error) {
 	n.seats = newSeats(&n.cfg)
 	n.lobby = newLobby(&n.cfg)
 	n.pages = newPaces(n.cfg.PageRequestsPerSecond)
-	n.handshakes = rate.NewLimiter(rate.Limit(n.cfg.HandshakesPerSecond), n.cfg.HandshakesPerSecond)
-	n.refusals = rate.NewLimiter(rate.Limit(n.cfg.HandshakesPerSecond), n.cfg.HandshakesPerSecond)
+	for _, turns := range []**rate.Limiter{&n.handshakes, &n.refusals, &n.pageTurns} { // apart: who asks for pages keeps nobody from an upgrade
+		*turns = rate.NewLimiter(rate.Limit(n.cfg.HandshakesPerSecond), n.cfg.HandshakesPerSecond)
+	}
 	n.ctx, n.end = context.WithCancel(context.Background())
 	n.gate = n.newGate()
 	n.fan = newFan(up)
@@ -151,6 +154,9 @@ func (n *Node) ServeStream(w http.ResponseWriter, r *http.Request) {
 	conn, buffered, err := hijack(w)
 	if err != nil {
 		s.leave()
+		if errors.Is(err, net.ErrClosed) {
+			return // it had to make room for another, just then
+		}
 		n.log.Error("take over a connection", zap.Error(err))
 		http.Error(w, "the connection cannot be taken over", http.StatusInternalServerError)
 		return

@@ -18,7 +18,7 @@ type Listed struct {
 
 // Register adds the node's public paths.
 func (n *Node) Register(mux *http.ServeMux) {
-	mux.HandleFunc("/v1/stream", n.ServeStream)
+	mux.HandleFunc(streamPath, n.ServeStream)
 	for path, serve := range map[string]func(http.ResponseWriter, *http.Request, *rights){
 		"/v1/symbols": n.serveSymbols, "/v1/snapshot": n.serveSnapshot,
 	} {
