@@ -129,20 +129,13 @@ type rights struct {
 	endsAt   int64 // when the token runs out; 0 = never
 	checking bool  // an auth request is under way
 	failed   int   // so many checks, one after the other
-	behind   []request
+
+	behind      []request
+	behindBytes int
 
 	batchEvery int64 // the least time between two batches; 0 = none
 	batchAt    int64 // when the next may go
 }
-
-// A request waits for the check of a token that came before it.
-type request struct {
-	req codec.Request
-	bad *codec.RequestError
-}
-
-// waitingMax is how many requests may wait for the one auth before them.
-const waitingMax = 64
 
 // codeBusy is the close code for what the node has no room for: try another.
 const codeBusy = 1013
@@ -304,10 +297,10 @@ func (s *session) passes(req *codec.Request, bad *codec.RequestError) bool {
 		if !s.refusals.take(s.sh.now, perSecond, requestsAtOnce*perSecond) {
 			s.shut(int(codec.CodeTooMany), "too many requests", retryFlood)
 		}
-	case r != nil && r.checking && len(r.behind) == waitingMax:
-		s.refuse(id, codec.CodeTooMany, "too many requests behind an auth")
 	case r != nil && r.checking:
-		r.behind = append(r.behind, request{*req, bad})
+		if !s.waitBehind(req, bad) {
+			s.refuse(id, codec.CodeTooMany, "too much behind an auth")
+		}
 	default:
 		return true
 	}
@@ -378,9 +371,5 @@ func (s *session) verified(id *int64, g *auth.Grant, err error) {
 		s.endForbidden()
 		s.endExcess()
 	}
-	for len(r.behind) > 0 && !r.checking && !s.ending() {
-		next := r.behind[0]
-		r.behind = r.behind[1:]
-		s.carryOut(&next.req, next.bad)
-	}
+	s.carryOutBehind()
 }

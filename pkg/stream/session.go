@@ -153,6 +153,7 @@ func (s *session) gone(code int) {
 		return
 	}
 	s.closed = true
+	s.forgetBehind()
 	sh := s.sh
 	if l := s.leaving; l != nil && l.closing != 0 {
 		code = l.closing

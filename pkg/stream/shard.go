@@ -47,12 +47,13 @@ type shard struct {
 	rec      []byte // single records are built here
 	sum      turnCounts
 
-	laden    []*session // hold memory from one turn to the next
-	relieved int64      // when they were last looked at
-	held     int        // by all of them then
-	grown    int        // by how much that has become more, at the most
-	memory   int        // that they may hold together
-	burdens  []burden   // of theirs, while they are compared
+	laden       []*session // hold memory from one turn to the next
+	relieved    int64      // when they were last looked at
+	held        int        // by all of them then
+	grown       int        // by how much that has become more, at the most
+	memory      int        // that they may hold together
+	behindBytes int        // of requests that wait behind an auth
+	burdens     []burden   // of theirs, while they are compared
 }
 
 func newShard(n int, cfg *Config, c clock) *shard {
