@@ -62,7 +62,7 @@ func appendMap(dst []byte, n int) []byte {
 	return be.AppendUint32(append(dst, mpMap32), uint32(n))
 }
 
-func appendStr(dst []byte, s string) []byte {
+func appendStr[T string | []byte](dst []byte, s T) []byte {
 	switch n := len(s); {
 	case n < 32:
 		dst = append(dst, mpFixStr|byte(n))
