@@ -52,8 +52,10 @@ type shard struct {
 	held        int        // by all of them then
 	grown       int        // by how much that has become more, at the most
 	memory      int        // that they may hold together
-	behindBytes int        // of requests that wait behind an auth
-	burdens     []burden   // of theirs, while they are compared
+	cutsTold    pace
+	cutsUntold  int
+	behindBytes int      // of requests that wait behind an auth
+	burdens     []burden // of theirs, while they are compared
 }
 
 func newShard(n int, cfg *Config, c clock) *shard {

@@ -87,12 +87,7 @@ func (s *session) evict(why string) {
 		return
 	}
 	sh := s.sh
-	kernel := s.wire.Kernel()
-	sh.log.Info("slow consumer cut", zap.String("session", s.id()), zap.String("remote", s.remote),
-		zap.String("reason", why), zap.Int("pending_bytes", s.pendingBytes()), zap.Duration("oldest", s.age()),
-		zap.Duration("over_for", s.since(s.overSince)), zap.Duration("stuck_for", s.stuckFor()),
-		zap.Int("unacked_bytes", kernel.Queued), zap.Int("unsent_bytes", kernel.NotSent), zap.Duration("rtt", kernel.RTT),
-		zap.Int64("dropped", s.total.dropped), zap.Int64("conflated", s.total.conflated))
+	s.tellCut(why)
 	sh.counts.evicted.Add(1)
 	s.queue.Clear()
 	s.queue.Init(s.enc, sh.cfg.PendingBytes)
@@ -100,6 +95,28 @@ func (s *session) evict(why string) {
 	s.shut(int(codec.CodeSlowConsumer), "slow consumer", retrySlow)
 	s.leaving.closeBy = sh.now + int64(time.Second)
 	sh.timers.sooner(s, s.leaving.closeBy)
+}
+
+// A shard says of so many whom it cuts why, and of the others how many they were: a crowd that
+// reads nothing is not to fill a disk.
+const (
+	cutsToldPerSecond = 2
+	cutsToldAtOnce    = 20
+)
+
+func (s *session) tellCut(why string) {
+	sh := s.sh
+	if !sh.cutsTold.take(sh.now, cutsToldPerSecond, cutsToldAtOnce) {
+		sh.cutsUntold++
+		return
+	}
+	kernel := s.wire.Kernel()
+	sh.log.Info("slow consumer cut", zap.String("session", s.id()), zap.String("remote", s.remote),
+		zap.String("reason", why), zap.Int("pending_bytes", s.pendingBytes()), zap.Duration("oldest", s.age()),
+		zap.Duration("over_for", s.since(s.overSince)), zap.Duration("stuck_for", s.stuckFor()),
+		zap.Int("unacked_bytes", kernel.Queued), zap.Int("unsent_bytes", kernel.NotSent), zap.Duration("rtt", kernel.RTT),
+		zap.Int64("dropped", s.total.dropped), zap.Int64("conflated", s.total.conflated), zap.Int("untold_before", sh.cutsUntold))
+	sh.cutsUntold = 0
 }
 
 func (s *session) sendStat() {
