@@ -89,8 +89,8 @@ ATTACK ?= 1000
 FOR    ?= 10s
 
 .PHONY: attack
-attack: ## have ATTACK strangers of a KIND (a pattern; each alone if empty, all at once if "together") at a node for FOR, ON each engine, plain and TLS, or one ("epoll,_TLS_true"); a table tells what others felt
-	ATTACK='$(ATTACK)' FOR='$(FOR)' KIND='$(KIND)' $(GO) test -count 1 -timeout 120m -v -run 'TestOthersAreServedUnderAttack/$(ON)' ./e2e
+attack: ## have ATTACK strangers of a KIND (a pattern; each alone if empty, all at once if "together") FROM so many addresses come at a node for FOR, ON each engine, plain and TLS, or one ("epoll,_TLS_true"); a table tells what others felt
+	ATTACK='$(ATTACK)' FROM='$(FROM)' FOR='$(FOR)' KIND='$(KIND)' $(GO) test -count 1 -timeout 120m -v -run 'TestOthersAreServedUnderAttack/$(ON)' ./e2e
 
 .PHONY: clock
 clock: ## hold a node to its promises while its wall clock jumps; builds Go's time package anew

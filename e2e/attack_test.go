@@ -79,7 +79,7 @@ func (d delay) String() string {
 }
 
 // crowdsOf are those that come, one after the other. ATTACK=500 in the environment has so many of
-// each kind come alone, again and again for FOR (10s); KIND is a pattern of those that do, or
+// each kind come alone, FROM so many addresses, again and again for FOR (10s); KIND is a pattern of those that do, or
 // "together" for all of them at once.
 func crowdsOf(t *testing.T, node *streamer) (crowds []crowd, alone bool) {
 	t.Helper()
