@@ -152,7 +152,9 @@ func (p *program) serve(ctx context.Context) error {
 	}
 	publicServer := p.newServer(publicMux(node))
 	node.Attach(publicServer)
-	// A page that nobody reads keeps no place; it may have waited for its turn before.
+	// Neither a body that never comes nor a page that nobody reads keeps a place. A page may have
+	// waited for its turn before. Profiles, of the other server, take longer than that.
+	publicServer.ReadTimeout = 2 * p.HeaderTimeout
 	publicServer.WriteTimeout = p.SlowTimeout + turnTimeout
 	operators := p.adminMux(node, p.Pprof || isLoopback(admin.Addr()))
 	if isLoopback(admin.Addr()) {
@@ -229,7 +231,7 @@ func shutdown(s *http.Server) {
 
 func (p *program) newServer(h http.Handler) *http.Server {
 	std, _ := zap.NewStdLogAt(p.log.Named("http"), zap.DebugLevel) // fails for unknown levels only
-	return &http.Server{Handler: h, ReadTimeout: p.HeaderTimeout, MaxHeaderBytes: int(p.MaxHeaderBytes), IdleTimeout: idleTimeout, ErrorLog: std}
+	return &http.Server{Handler: h, ReadHeaderTimeout: p.HeaderTimeout, MaxHeaderBytes: int(p.MaxHeaderBytes), IdleTimeout: idleTimeout, ErrorLog: std}
 }
 
 func publicMux(node *stream.Node) http.Handler {

@@ -64,7 +64,7 @@ type opts struct {
 	HandshakesPerSecond      int           `default:"2000" help:"Upgrades beyond this rate wait, and get 503 if that would take over 2s; so do requests of pages, apart from them."`
 	RequestsPerSecond        int           `default:"100" help:"Requests of one connection; five seconds' worth may come at once."`
 	PageRequestsPerSecond    int           `default:"100" help:"Requests of one client address for anything but the stream; five seconds' worth may come at once."`
-	HeaderTimeout            time.Duration `default:"10s" help:"How long a request may take to arrive."`
+	HeaderTimeout            time.Duration `default:"10s" help:"How long a request's header may take to arrive; twice that for all of it."`
 	MaxHeaderBytes           options.Bytes `default:"16KiB" help:"The largest header of a request."`
 	TrustedProxies           []string      `help:"Addresses or networks of proxies whose word on the client's address counts." placeholder:"CIDR"`
 	ProxyProtocol            bool          `help:"Trusted proxies begin each connection with a PROXY header, version 1 or 2; one without it is refused."`
