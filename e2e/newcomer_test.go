@@ -27,26 +27,26 @@ func (c newcomers) String() string {
 	return fmt.Sprintf("%d in %v / %v, %d refused", len(took), took[len(took)/2].Round(time.Millisecond), took[len(took)-1].Round(time.Millisecond), c.refused)
 }
 
-// welcomes has newcomers come until ctx ends.
+// welcomes has newcomers come until ctx ends. It fails where the node does not take their token.
 func (n *streamer) welcomes(ctx context.Context, token string) (c newcomers, err error) {
-	for ctx.Err() == nil {
-		began := time.Now()
-		for {
-			if err = n.welcome(ctx, token); err == nil {
-				c.took = append(c.took, time.Since(began))
-				break
-			}
-			if ctx.Err() != nil {
-				return c, nil
-			}
-			if c.refused++; errors.Is(err, client.ErrUnauthenticated) {
-				return c, err
-			}
-			pause(ctx, 100*time.Millisecond)
+	began := time.Now()
+	for ctx.Err() == nil && !errors.Is(err, client.ErrUnauthenticated) {
+		err = n.welcome(ctx, token)
+		switch {
+		case err == nil:
+			c.took = append(c.took, time.Since(began))
+		case ctx.Err() == nil:
+			c.refused++
 		}
 		pause(ctx, 50*time.Millisecond)
+		if err == nil {
+			began = time.Now()
+		}
 	}
-	return c, nil
+	if ctx.Err() != nil {
+		err = nil // the last one was sent home
+	}
+	return c, err
 }
 
 // welcome is one attempt.
