@@ -167,6 +167,9 @@ func (l *Loop) Wake() {
 	}
 }
 
+// Began returns when this turn began, by [Now]. It is for the Handler's methods.
+func (l *Loop) Began() int64 { return l.now }
+
 // Written returns how many bytes the kernel has taken for all connections so far: handshakes'
 // answers, frames and pongs, as TLS has sealed them. It is for the Handler's methods.
 func (l *Loop) Written() int64 { return l.written }

@@ -352,3 +352,42 @@ func TestNoGarbage(t *testing.T) {
 	l.slots[0].c.lost(io.EOF)
 	l.tellEnded()
 }
+
+// What a handler is told behind a turn belongs to it, and the next one begins later: who reads
+// another clock once a turn never goes by the time of a turn before.
+func TestATurnsBeginning(t *testing.T) {
+	var (
+		l      *Loop
+		open   *Conn
+		ended  int64 // the turn that closed it
+		told   = make(chan int64, 1)
+		behind = make(chan [2]int64, 1) // when the next turn began
+	)
+	h := &probe{
+		open:   func(c *Conn) { open = c },
+		closed: func(*Conn, int, error) { told <- l.Began() },
+		turn: func(now int64) int64 {
+			switch {
+			case open != nil:
+				open.Close(1000, "")
+				open, ended = nil, now
+			case ended != 0:
+				select {
+				case behind <- [2]int64{now, l.Began()}:
+				default:
+				}
+			}
+			return now + int64(10*time.Millisecond)
+		},
+	}
+	l = startLoop(t, h, Config{})
+	p := adopt(t, l, 0, Adopted{})
+	next := receive(t, behind)
+	p.send(clientFrame(0x88, "\x03\xe8"))
+	if began := receive(t, told); began < ended {
+		t.Errorf("a session's end was told of the turn at %d, which ended it at %d", began, ended)
+	}
+	if next[0] != next[1] || next[0] <= ended {
+		t.Errorf("behind the turn at %d comes one at %d, which says %d", ended, next[0], next[1])
+	}
+}

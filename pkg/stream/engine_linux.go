@@ -50,7 +50,7 @@ func newEpollEngine(cfg *Config, shards []*shard) (*epollEngine, error) {
 		up: newUpgrader(cfg, gws.BuiltinEventHandler{}, nothing, gws.PermessageDeflate{Level: flate.HuffmanOnly, PoolSize: 1}),
 	}
 	for _, sh := range shards {
-		d := &driver{sh: sh}
+		d := &driver{sh: sh, start: eventloop.At(sh.clock.start)}
 		loop, err := eventloop.New(d, loopConfig)
 		if err != nil {
 			e.stop(0)
@@ -138,14 +138,14 @@ type driver struct {
 	sh   *shard
 	loop *eventloop.Loop
 
-	timed bool  // the clock was read in this turn
-	apart int64 // from the shard's clock to the loop's, the most that was seen: each is read after the other
+	began int64 // the turn in which the clock was read
+	start int64 // of the shard's clock, by the loop's
 }
 
 // time has the clock read once a turn, by whatever comes first in it.
 func (d *driver) time() {
-	if !d.timed {
-		d.timed = true
+	if began := d.loop.Began(); began != d.began {
+		d.began = began
 		d.sh.readClock()
 	}
 }
@@ -194,14 +194,11 @@ func (d *driver) Turn(now int64) (wake int64) {
 	d.time()
 	at := d.sh.turn()
 	d.sh.counts.wire.Store(d.loop.Written())
-	d.timed = false
 	if at == 0 {
 		return 0
 	}
-	// By now and at - sh.now the same time would be another one in each turn, and cost a call that
-	// sets the loop's timer anew.
-	d.apart = max(d.apart, now-d.sh.now)
-	return max(now+1, at+d.apart)
+	// As the same time in each turn, so that the loop's timer need not be set again.
+	return max(now+1, d.start+at)
 }
 
 // A loopWire is a session's connection in an event loop.
