@@ -278,14 +278,15 @@ func isLoopback(a net.Addr) bool {
 }
 
 // ownHosts refuses requests by another name than this machine's own. The scripts of a site whose
-// name leads to loopback could read the answers in an operator's browser.
+// name leads to loopback could read the answers in an operator's browser, which always sends a
+// name; probes of proxies may send none.
 func ownHosts(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
 		if err != nil {
 			host = r.Host
 		}
-		if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err != nil && host != "localhost" {
+		if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err != nil && host != "localhost" && host != "" {
 			http.Error(w, "on loopback this answers to localhost and to addresses", http.StatusMisdirectedRequest)
 			return
 		}
