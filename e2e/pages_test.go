@@ -53,6 +53,30 @@ func metric(t *testing.T, admin, name string) float64 {
 	return sum
 }
 
+// A site whose name leads to loopback must not read the admin address in an operator's browser.
+// Beyond loopback, where names lead to it, operators ask by these.
+func TestAdminOnLoopbackAnswersToNoSitesName(t *testing.T) {
+	for bound, want := range map[string]int{"127.0.0.1:0": http.StatusMisdirectedRequest, "0.0.0.0:0": http.StatusOK} {
+		node := serveStreamer(t, "--demo", "--admin-addr", bound)
+		for _, path := range []string{"/metrics", "/v1/sessions", "/healthz"} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+node.admin+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Host = "rebound.example"
+			resp, err := web.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode != want {
+				t.Errorf("--admin-addr %s, %s: %d, want %d", bound, path, resp.StatusCode, want)
+			}
+		}
+		node.stop()
+	}
+}
+
 // symbols returns the names that the node lists now.
 func (n *streamer) symbols() []string {
 	n.t.Helper()

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nkeys"
 	"go.uber.org/zap"
 )
 
@@ -79,33 +78,23 @@ func (c Config) Validate() error {
 			bad("nats-listen: %w", err)
 		}
 	}
-	readable := func(option, file string, check func([]byte) error) {
-		if file == "" {
-			return
+	for _, f := range []struct {
+		option, file string
+		check        func(file string) error
+	}{
+		{"nats-ca", c.CAFile, checkAuthority},
+		{"nats-credentials", c.CredentialsFile, func(file string) error { _, err := credentials(file); return err }},
+	} {
+		if f.file == "" {
+			continue
 		}
 		if c.Servers == Embedded {
-			bad("%s is for servers elsewhere", option)
+			bad("%s is for servers elsewhere", f.option)
 		}
-		raw, err := os.ReadFile(file)
-		if err == nil {
-			err = check(raw)
-		}
-		if err != nil {
-			bad("%s: %w", option, err)
+		if err := f.check(f.file); err != nil {
+			bad("%s: %w", f.option, err)
 		}
 	}
-	readable("nats-ca", c.CAFile, func(raw []byte) error {
-		if !x509.NewCertPool().AppendCertsFromPEM(raw) {
-			return fmt.Errorf("%s holds no certificate in PEM", c.CAFile)
-		}
-		return nil
-	})
-	readable("nats-credentials", c.CredentialsFile, func(raw []byte) error {
-		if _, err := nkeys.ParseDecoratedUserNKey(raw); err != nil {
-			return fmt.Errorf("%s holds no user's nkey seed", c.CredentialsFile)
-		}
-		return nil
-	})
 	if c.Replicas < 0 || c.Replicas > 5 {
 		bad("nats-replicas %d: 1 to 5", c.Replicas)
 	}
@@ -147,6 +136,14 @@ func (c Config) withDefaults() Config {
 		c.Log = zap.NewNop()
 	}
 	return c
+}
+
+func checkAuthority(file string) error {
+	text, err := os.ReadFile(file)
+	if err == nil && !x509.NewCertPool().AppendCertsFromPEM(text) {
+		err = fmt.Errorf("%s holds no certificate in PEM", file)
+	}
+	return err
 }
 
 func isPort(s string) bool {

@@ -18,28 +18,13 @@ func credentials(file string) (nats.Option, error) {
 	if err != nil {
 		return nil, err
 	}
-	if token, err := nkeys.ParseDecoratedJWT(text); err == nil && strings.HasPrefix(token, "eyJ") {
-		return nats.UserCredentials(file), nil
-	}
 	pair, err := nkeys.ParseDecoratedUserNKey(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s holds no user's nkey seed", file)
 	}
-	defer pair.Wipe()
-	public, err := pair.PublicKey()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+	pair.Wipe()
+	if token, err := nkeys.ParseDecoratedJWT(text); err == nil && strings.HasPrefix(token, "eyJ") {
+		return nats.UserCredentials(file), nil
 	}
-	return nats.Nkey(public, func(nonce []byte) ([]byte, error) {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return nil, err
-		}
-		pair, err := nkeys.ParseDecoratedUserNKey(text)
-		if err != nil {
-			return nil, fmt.Errorf("%s holds no user's nkey seed", file)
-		}
-		defer pair.Wipe()
-		return pair.Sign(nonce)
-	}), nil
+	return nats.NkeyOptionFromSeed(file)
 }

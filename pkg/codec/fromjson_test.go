@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"strings"
 	"testing"
 )
@@ -19,44 +18,38 @@ func fromTokens(data []byte) ([]byte, error) {
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
-	var dst []byte
-	var open []container
-	for {
-		token, err := dec.Token()
-		if errors.Is(err, io.EOF) {
-			return dst, nil
-		}
-		if err != nil {
+	return appendNext(nil, dec)
+}
+
+// appendNext appends one value.
+func appendNext(dst []byte, dec *json.Decoder) ([]byte, error) {
+	token, err := dec.Token()
+	if err != nil {
+		return nil, err
+	}
+	switch v := token.(type) {
+	case string:
+		return appendStr(dst, v), nil
+	case bool:
+		return appendBool(dst, v), nil
+	case json.Number:
+		return appendNumber(dst, v.String())
+	case nil:
+		return append(dst, mpNil), nil
+	}
+	kind, each := byte(mpArray32), 1 // json.Delim is what is left
+	if token == json.Delim('{') {
+		kind, each = mpMap32, 2
+	}
+	values, inside := 0, []byte(nil)
+	for ; dec.More(); values++ {
+		if inside, err = appendNext(inside, dec); err != nil {
 			return nil, err
 		}
-		if d, ok := token.(json.Delim); ok && (d == ']' || d == '}') {
-			c := open[len(open)-1]
-			open = open[:len(open)-1]
-			if c.isMap {
-				c.values /= 2
-			}
-			be.PutUint32(dst[c.head+1:], uint32(c.values))
-			continue
-		}
-		if len(open) > 0 {
-			open[len(open)-1].values++
-		}
-		switch v := token.(type) {
-		case json.Delim:
-			open = append(open, container{head: len(dst), isMap: v == '{'})
-			dst = append(dst, map[json.Delim]byte{'[': mpArray32, '{': mpMap32}[v], 0, 0, 0, 0)
-		case string:
-			dst = appendStr(dst, v)
-		case bool:
-			dst = appendBool(dst, v)
-		case nil:
-			dst = append(dst, mpNil)
-		case json.Number:
-			if dst, err = appendNumber(dst, v.String()); err != nil {
-				return nil, err
-			}
-		}
 	}
+	dst = append(be.AppendUint32(append(dst, kind), uint32(values/each)), inside...)
+	_, err = dec.Token()
+	return dst, err
 }
 
 // FuzzFromJSON: JSON becomes what it does token by token.

@@ -76,9 +76,10 @@ func New(cfg Config, up Upstream) (*Node, error) {
 	n.seats = newSeats(&n.cfg)
 	n.lobby = newLobby(&n.cfg)
 	n.pages = newPaces(n.cfg.PageRequestsPerSecond)
-	for _, turns := range []**rate.Limiter{&n.handshakes, &n.refusals, &n.pageTurns} { // apart: who asks for pages keeps nobody from an upgrade
-		*turns = rate.NewLimiter(rate.Limit(n.cfg.HandshakesPerSecond), n.cfg.HandshakesPerSecond)
+	turns := func() *rate.Limiter {
+		return rate.NewLimiter(rate.Limit(n.cfg.HandshakesPerSecond), n.cfg.HandshakesPerSecond)
 	}
+	n.handshakes, n.refusals, n.pageTurns = turns(), turns(), turns() // who asks for pages keeps nobody from an upgrade
 	n.ctx, n.end = context.WithCancel(context.Background())
 	n.gate = n.newGate()
 	n.fan = newFan(up)

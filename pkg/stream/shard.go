@@ -52,10 +52,11 @@ type shard struct {
 	held        int        // by all of them then
 	grown       int        // by how much that has become more, at the most
 	memory      int        // that they may hold together
-	cutsTold    pace
-	cutsUntold  int
-	behindBytes int      // of requests that wait behind an auth
-	burdens     []burden // of theirs, while they are compared
+	burdens     []burden   // of theirs, while they are compared
+	behindBytes int        // of requests that wait behind an auth
+
+	cutsTold   pace // by the log
+	cutsUntold int  // since the last that it tells
 }
 
 func newShard(n int, cfg *Config, c clock) *shard {
