@@ -66,11 +66,12 @@ func checkAccounting(rt *rapid.T, enc codec.Encoding) {
 		"control": func(*feeder) { ss.q.Control(ss.w.control()) },
 		"owed":    ss.backfill,
 		"squeeze": func(*feeder) { ss.squeeze() },
+		"trim":    func(*feeder) { ss.trim() },
 		"ended":   ss.ended,
 		"options": ss.options,
 		"release": func(*feeder) { ss.release() },
 	}
-	names := []string{"push", "push2", "push3", "push", "push2", "push3", "fill", "some", "some", "little", "hole", "lost", "control", "owed", "squeeze", "ended", "options", "release"}
+	names := []string{"push", "push2", "push3", "push", "push2", "push3", "fill", "some", "some", "little", "hole", "lost", "control", "owed", "squeeze", "trim", "ended", "options", "release"}
 	for range rapid.IntRange(1, 120).Draw(rt, "steps") {
 		f := rapid.SampledFrom(ss.feeds).Draw(rt, "stream")
 		steps[rapid.SampledFrom(names).Draw(rt, "step")](f)
@@ -130,6 +131,15 @@ func (ss *session) squeeze() {
 	budget := ss.q.budget
 	ss.total.Add(ss.q.Squeeze(rapid.IntRange(0, budget).Draw(ss.T, "squeezed")))
 	ss.q.Relax(budget)
+}
+
+// trim frees storage, which nothing that waits may feel.
+func (ss *session) trim() {
+	before := ss.q.Footprint()
+	if after := ss.q.Trim(); after > before || after != ss.q.Footprint() {
+		ss.Fatalf("trimmed from %d bytes to %d, now %d", before, after, ss.q.Footprint())
+	}
+	ss.h.Trim()
 }
 
 func (ss *session) record(f *feeder, log []entry) {

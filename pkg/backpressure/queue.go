@@ -188,11 +188,23 @@ func (q *Queue) Squeeze(budget int) (o Outcome) {
 		if q.counted() > q.budget {
 			q.melt(&o)
 		}
-		st.items, st.head = append([]item(nil), st.items[st.head:]...), 0
-		st.spare = nil
+		st.fit()
 		clear(st.open)
 	}
 	return o
+}
+
+// Trim frees storage that what waits does not fill, such as what a longer queue left. It returns
+// the Footprint that remains.
+func (q *Queue) Trim() int {
+	if st := q.st; st != nil && cap(st.items)+cap(st.spare) > 2*(len(st.items)-st.head) {
+		st.fit()
+	}
+	return q.Footprint()
+}
+
+func (st *state) fit() {
+	st.items, st.head, st.spare = append([]item(nil), st.items[st.head:]...), 0, nil
 }
 
 // Relax sets the budget again, for what is pushed from now on.

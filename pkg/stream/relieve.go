@@ -101,7 +101,10 @@ func (sh *shard) relieve() {
 	sh.counts.slow.Store(int64(slow))
 	switch {
 	case total > sh.memory-sh.memory/relieveShare:
-		total = lighten(burdens, total, sh.memory-2*sh.memory/relieveShare)
+		total = trim(burdens)
+		if most := sh.memory - 2*sh.memory/relieveShare; total > most {
+			total = lighten(burdens, total, most)
+		}
 	case total <= sh.memory/2:
 		for _, b := range burdens {
 			b.relax()
@@ -115,6 +118,19 @@ func (sh *shard) relieve() {
 	clear(burdens)
 	sh.burdens = burdens
 	sh.relieved, sh.held, sh.grown = sh.now, total, 0
+}
+
+// trim frees what the queues do not fill, which costs nobody an event, and returns what all hold.
+func trim(all []burden) (total int) {
+	for i := range all {
+		b := &all[i]
+		b.bytes = b.wire.Waiting() + b.queue.Trim()
+		for l := range b.lanes {
+			b.bytes += b.lanes[l].hold.Trim()
+		}
+		total += b.bytes
+	}
+	return total
 }
 
 // lighten has sessions give until they hold no more than that, and returns what they hold: the
