@@ -58,7 +58,7 @@ func TestDashboard(t *testing.T) {
 		{"shows the prices that were published, and no others", func(t *testing.T) { comparePrices(t, tab, node.addr) }},
 		{"is chosen from by keyboard", func(t *testing.T) {
 			symbols := tab.symbols(t)
-			tab.do(t, "press keys", chromedp.SendKeys("#grid", kb.ArrowDown+kb.ArrowDown))
+			tab.keys(t, "#grid", kb.ArrowDown+kb.ArrowDown)
 			tab.waitForText(t, "#name", is(symbols[2]))
 			eventually(t, "its trades", func() bool { return eval[int](t, tab, `document.querySelectorAll("#sales tr").length`) > 5 })
 		}},
@@ -77,10 +77,10 @@ func TestDashboard(t *testing.T) {
 			tab.click(t, `th[data-sort="symbol"] button`)
 		}},
 		{"finds a symbol among all, and stars it", func(t *testing.T) {
-			tab.do(t, "search", chromedp.SendKeys("#query", "brk"))
+			tab.keys(t, "#query", "brk")
 			eventually(t, "one row", func() bool { return slices.Equal(tab.symbols(t), []string{"BRK.B"}) })
 			tab.click(t, `#rows tr button`)
-			tab.do(t, "open it", chromedp.SendKeys("#query", "\r"))
+			tab.keys(t, "#query", "\r")
 			tab.waitForText(t, "#name", is("BRK.B"))
 			tab.click(t, `#scope [value="starred"]`)
 			eventually(t, "the starred row", func() bool { return slices.Equal(tab.symbols(t), []string{"BRK.B"}) })
@@ -93,7 +93,7 @@ func TestDashboard(t *testing.T) {
 		}},
 		{"says which symbol is unknown", func(t *testing.T) {
 			const unknown = "NO SUCH, SYMBOL"
-			tab.do(t, "watch it", chromedp.SendKeys("#query", unknown+"\r"))
+			tab.keys(t, "#query", unknown+"\r")
 			eventually(t, "a rejection", func() bool { return tab.row(t, unknown).Note == "unknown symbol (4404)" })
 			tab.shoot(t, "unknown.png", 1440, 900, "dark")
 			tab.click(t, `#rows tr[data-symbol="NO SUCH, SYMBOL"] button`)
@@ -189,7 +189,7 @@ func comparePrices(t *testing.T, tab *tab, addr string) {
 // pictures are for people to look at; the first is the one in the README.
 func pictures(t *testing.T, tab *tab) {
 	t.Helper()
-	tab.do(t, "choose", chromedp.SendKeys("#query", "BTC/USD\r"))
+	tab.keys(t, "#query", "BTC/USD\r")
 	tab.click(t, "#name") // the focus goes
 	eventually(t, "a page that has seen some candles", func() bool {
 		return eval[bool](t, tab, `performance.now() > 20_000 && document.querySelectorAll("#sales tr").length >= 40`)

@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/chromedp/chromedp"
 )
 
 // The busiest symbol of the demo's feed.
@@ -32,7 +30,7 @@ type follower struct {
 func follow(t *testing.T, tab *tab, addr string) *follower {
 	t.Helper()
 	f := &follower{tab: tab, tape: listen(t, addr, []string{busiest}), seen: make(map[int64]sale)}
-	tab.do(t, "choose the busiest", chromedp.SendKeys("#query", busiest+"\r"))
+	tab.keys(t, "#query", busiest+"\r")
 	tab.waitForText(t, "#name", is(busiest))
 	eventually(t, "trades before", func() bool { return f.look(t) > 20 })
 	return f

@@ -5,6 +5,7 @@ package web_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"testing"
 
@@ -36,15 +37,18 @@ func TestASlowPage(t *testing.T) {
 	}
 	choose := func(t *testing.T, policy string) {
 		t.Helper()
-		tab.do(t, "choose a policy", chromedp.SetValue("#policy", policy))
-		eval[bool](t, tab, `document.querySelector("#policy").dispatchEvent(new Event("change"))`)
+		eval[bool](t, tab, fmt.Sprintf(`(() => {
+			const choice = document.querySelector("#policy");
+			choice.value = %q;
+			return choice.dispatchEvent(new Event("change"));
+		})()`, policy))
 	}
 	runSteps(t, tab, []step{
 		{"has its trades summed up", func(t *testing.T) {
 			tab.waitForState(t, "live")
 			choose(t, "aggregate")
 			tab.click(t, "#slow")
-			tab.waitForText(t, "#banner", has("reads slowly, on purpose"))
+			tab.waitForText(t, "#log", has("Reading slowly, on purpose"))
 			eventually(t, "sums", count("aggregated"))
 			tab.shoot(t, "slow.png", 1440, 900, "light")
 		}},
@@ -126,7 +130,7 @@ func TestTwoThousandSymbols(t *testing.T) {
 	eventually(t, "rows of the middle", func() bool {
 		return eval[int](t, tab, `Number(document.querySelector("#rows tr").ariaRowIndex)`) > 900
 	})
-	tab.do(t, "go to the end", chromedp.SendKeys("#grid", kb.End))
+	tab.keys(t, "#grid", kb.End)
 	eventually(t, "the last row to be chosen", func() bool {
 		return eval[bool](t, tab, `document.querySelector("#rows tr:last-child").ariaSelected === "true"`)
 	})

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/dom"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
@@ -78,6 +79,12 @@ func openTab(t *testing.T) *tab {
 	})
 	if err != nil {
 		t.Fatalf("start the browser: %v", err)
+	}
+	// chromedp would hear of each change of thousands of cells, and look for elements among them.
+	if _, err := chromedp.Run(ctx, func(ctx context.Context, tg *chromedp.Target) (cdp.Empty, error) {
+		return cdp.Call(ctx, tg, dom.Disable, cdp.Empty{})
+	}); err != nil {
+		t.Fatalf("have the browser keep its document to itself: %v", err)
 	}
 	return &tab{ctx: ctx, t: t}
 }
@@ -168,9 +175,39 @@ func (b *tab) prefer(t *testing.T, scheme string) {
 	}
 }
 
+// click clicks the first such element. What a page that moves under the pointer makes of a click
+// beside it is tried again.
 func (b *tab) click(t *testing.T, selector string) {
 	t.Helper()
-	b.do(t, "click "+selector, chromedp.Click(selector))
+	eventually(t, "a click on "+selector, func() bool {
+		at := eval[*struct{ X, Y float64 }](t, b, fmt.Sprintf(`(() => {
+			const element = document.querySelector(%[1]q);
+			element?.scrollIntoView({ block: "nearest", inline: "nearest" });
+			const box = element?.getBoundingClientRect();
+			if (!box?.width) return null;
+			window.hit = false;
+			addEventListener("click", (e) => (hit = e.target.closest(%[1]q) !== null), { capture: true, once: true });
+			return { X: box.x + box.width / 2, Y: box.y + box.height / 2 };
+		})()`, selector))
+		if at == nil {
+			return false
+		}
+		b.do(t, "click "+selector, chromedp.MouseClickXY(at.X, at.Y))
+		return eval[bool](t, b, `hit`)
+	})
+}
+
+// keys gives the keyboard to the element, and presses keys.
+func (b *tab) keys(t *testing.T, selector, keys string) {
+	t.Helper()
+	eventually(t, "the keyboard in "+selector, func() bool {
+		return eval[bool](t, b, fmt.Sprintf(`(() => {
+			const element = document.querySelector(%q);
+			element?.focus();
+			return element !== null && document.activeElement === element;
+		})()`, selector))
+	})
+	b.do(t, fmt.Sprintf("press %q", keys), chromedp.KeyEvent(keys))
 }
 
 func (b *tab) waitForState(t *testing.T, want string) {

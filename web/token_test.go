@@ -46,7 +46,7 @@ func TestAPageWithATokenToGive(t *testing.T) {
 	tab.visit("http://" + node.addr + "/")
 	give := func(t *testing.T, token string) {
 		t.Helper()
-		tab.do(t, "give a token", chromedp.SendKeys("#token", token+"\r"))
+		tab.keys(t, "#token", token+"\r")
 	}
 	allowed := func(t *testing.T) {
 		t.Helper()
@@ -75,7 +75,7 @@ func TestAPageWithATokenToGive(t *testing.T) {
 		{"shows what a good one allows", func(t *testing.T) {
 			give(t, sign(t, "first", 30*time.Second)) // 24 s after now the page asks for another
 			allowed(t)
-			tab.do(t, "watch what is not allowed", chromedp.SendKeys("#query", "BTC/USD\r"))
+			tab.keys(t, "#query", "BTC/USD\r")
 			eventually(t, "a rejection", func() bool { return tab.row(t, "BTC/USD").Note == "not allowed (4403)" })
 			tab.click(t, `#rows tr[data-symbol="BTC/USD"] button`)
 			tab.click(t, `#scope [value="all"]`)
