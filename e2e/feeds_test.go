@@ -1,6 +1,8 @@
 package e2e_test
 
 import (
+	"fmt"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -15,7 +17,21 @@ func (f *feeder) takesOver() {
 	await(f.t, "the standby to take over", func() bool { return metric(f.t, f.admin, "tickcast_feed_active") == 1 })
 }
 
+// A feed keeps its lease for 1.2 s without a renewal. Where this machine keeps one from running for
+// longer, another rightly takes over that no test asked to: then all is tried again.
 func TestAStandbyFeedTakesOver(t *testing.T) {
+	for range 5 {
+		heldUp := false
+		if !t.Run("once", func(t *testing.T) { heldUp = !standbysTakeOver(t) }) || !heldUp {
+			return
+		}
+		t.Log("a feed that nobody stopped lost its lease")
+	}
+	t.Fatal("in each of five tries a feed that nobody stopped lost its lease")
+}
+
+// standbysTakeOver returns false if a feed was held up, and nothing can be said.
+func standbysTakeOver(t *testing.T) bool {
 	nats := startNATS(t)
 	args := []string{"--lease", "sim"}
 	active := startFewFeed(t, nats, args...)
@@ -29,15 +45,25 @@ func TestAStandbyFeedTakesOver(t *testing.T) {
 		for _, s := range subs {
 			s.awaitMore("ticks of the active feed", s.mark())
 		}
-		if n := metric(t, standby.admin, "tickcast_feed_events_total"); n != 0 {
-			t.Errorf("%v ticks of a feed that stands by", n)
+		ahead := metric(t, standby.admin, "tickcast_feed_events_total")
+		if active.lostLease() {
+			return false
+		}
+		if ahead != 0 {
+			t.Errorf("%v ticks of a feed that stands by", ahead)
 		}
 		began := time.Now()
 		active.signal(end)
 		standby.takesOver()
 		t.Logf("taken over %v after %v", time.Since(began).Round(time.Millisecond), end)
 		for _, s := range subs {
-			s.wasTold(change + 1)
+			faults := s.wasTold(change + 1)
+			if active.lostLease() || standby.lostLease() {
+				return false
+			}
+			for _, fault := range faults {
+				t.Error(fault)
+			}
 			s.awaitMore("ticks of the standby", s.mark())
 		}
 		if end == syscall.SIGSTOP { // it wakes up, believes itself active, and must not disturb
@@ -49,11 +75,15 @@ func TestAStandbyFeedTakesOver(t *testing.T) {
 		}
 		active = standby
 	}
+	return true
 }
 
-// wasTold wants the subscriber, who had trades of each stream before, to know of so many changes of the
-// feed: by one number for what may be missing in each stream of trades, and by nothing else.
-func (s *subscriber) wasTold(changes int) {
+func (f *feeder) lostLease() bool { return strings.Contains(f.stderr.String(), "the lease is lost") }
+
+// wasTold returns what is wrong with what the subscriber, who had trades of each stream before, knows of
+// so many changes of the feed: one number for what may be missing in each stream of trades, and
+// nothing else.
+func (s *subscriber) wasTold(changes int) (faults []string) {
 	s.t.Helper()
 	s.await("the word of a change in each stream of trades", func() bool {
 		for stream, b := range s.books {
@@ -67,17 +97,18 @@ func (s *subscriber) wasTold(changes int) {
 	gaps := s.gaps()
 	for _, g := range gaps {
 		if told[g.Stream]++; g.Stream.Channel != market.ChannelTrade || g.Reason != codec.ReasonUpstream || g.From != g.To {
-			s.t.Errorf("%+v, though the numbers go on", g)
+			faults = append(faults, fmt.Sprintf("%+v, though the numbers go on", g))
 		}
 	}
 	for stream, n := range told {
 		if n != changes {
-			s.t.Errorf("%v was told %d times of %d changes: %+v", stream, n, changes, gaps)
+			faults = append(faults, fmt.Sprintf("%v was told %d times of %d changes: %+v", stream, n, changes, gaps))
 		}
 	}
 	if len(told) != len(few) {
-		s.t.Errorf("%d of %d streams of trades were told of a change", len(told), len(few))
+		faults = append(faults, fmt.Sprintf("%d of %d streams of trades were told of a change", len(told), len(few)))
 	}
+	return faults
 }
 
 // Without JetStream there is nothing to look a symbol up in: what is announced is known.
