@@ -27,7 +27,7 @@ const (
 	// then what a tick costs every node is mostly the message around it. Otherwise the next
 	// one is shorter again, down to the base.
 	crowdedMessages = 16
-	crowdedTicks    = 8
+	crowdedTicks    = 24
 	windowsMax      = 5 // the longest window, in base lengths
 )
 
