@@ -206,6 +206,7 @@ func TestCountsAreExact(t *testing.T) {
 				t.Errorf("%+v", total.Tally)
 			}
 			r.node.Drain(t.Context(), 100*time.Millisecond)
+			t.Cleanup(func() { t.Logf("closed, by code: %v", total.Closes) })
 			await(t, "every close frame", look(func() bool { return total.Closes[1012] == subscribers }))
 		})
 	}

@@ -20,6 +20,9 @@ var web = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Time
 func get(t *testing.T, addr, path string) (status int, body string) {
 	t.Helper()
 	resp, err := web.Get("http://" + addr + path)
+	for tries := 1; tries < 3 && err != nil && strings.Contains(err.Error(), "server closed idle connection"); tries++ {
+		resp, err = web.Get("http://" + addr + path) // this process stood still before it had asked, and the node gave it up
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
