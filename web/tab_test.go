@@ -179,22 +179,26 @@ func (b *tab) prefer(t *testing.T, scheme string) {
 // beside it is tried again.
 func (b *tab) click(t *testing.T, selector string) {
 	t.Helper()
-	eventually(t, "a click on "+selector, func() bool {
-		at := eval[*struct{ X, Y float64 }](t, b, fmt.Sprintf(`(() => {
-			const element = document.querySelector(%[1]q);
-			element?.scrollIntoView({ block: "nearest", inline: "nearest" });
-			const box = element?.getBoundingClientRect();
-			if (!box?.width) return null;
-			window.hit = false;
-			addEventListener("click", (e) => (hit = e.target.closest(%[1]q) !== null), { capture: true, once: true });
-			return { X: box.x + box.width / 2, Y: box.y + box.height / 2 };
-		})()`, selector))
-		if at == nil {
-			return false
-		}
-		b.do(t, "click "+selector, chromedp.MouseClickXY(at.X, at.Y))
-		return eval[bool](t, b, `hit`)
-	})
+	eventually(t, "a click on "+selector, func() bool { return b.tryClick(t, selector) })
+}
+
+// tryClick reports whether the element was there, and was hit.
+func (b *tab) tryClick(t *testing.T, selector string) bool {
+	t.Helper()
+	at := eval[*struct{ X, Y float64 }](t, b, fmt.Sprintf(`(() => {
+		const element = document.querySelector(%[1]q);
+		element?.scrollIntoView({ block: "nearest", inline: "nearest" });
+		const box = element?.getBoundingClientRect();
+		if (!box?.width) return null;
+		window.hit = false;
+		addEventListener("click", (e) => (hit = e.target.closest(%[1]q) !== null), { capture: true, once: true });
+		return { X: box.x + box.width / 2, Y: box.y + box.height / 2 };
+	})()`, selector))
+	if at == nil {
+		return false
+	}
+	b.do(t, "click "+selector, chromedp.MouseClickXY(at.X, at.Y))
+	return eval[bool](t, b, `hit`)
 }
 
 // keys gives the keyboard to the element, and presses keys.

@@ -241,7 +241,7 @@ func (f *file) dayFromNames() error {
 	}
 	m := daySymbol.FindStringSubmatch(strings.ToLower(filepath.Base(inner)))
 	if m == nil {
-		return fmt.Errorf("%w FX quotes' date and symbol, as in 20140505_eurusd_tick_quote.csv", errName)
+		return fmt.Errorf("its lines look like FX quotes: %w their date and symbol, as in 20140505_eurusd_tick_quote.csv", errName)
 	}
 	day, err := time.Parse("20060102", m[1])
 	if err != nil {
