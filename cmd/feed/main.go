@@ -45,7 +45,7 @@ type opts struct {
 	NatsCreds string        `name:"nats-credentials" help:"A .creds file for NATS, or an nkey's seed; reread for each connection." placeholder:"FILE"`
 	Lease     string        `help:"Of all feeds with this lease one publishes, and the others stand by; live sources only." placeholder:"NAME"`
 	AdminAddr string        `default:"127.0.0.1:0" help:"Where operators connect: /metrics, /healthz, /readyz; port 0 picks a free one."`
-	Window    time.Duration `default:"1ms" help:"How long a tick may wait for others of its stream, to share a message with them: less work for nodes where there are many. 0 publishes each at once."`
+	Window    time.Duration `default:"1ms" help:"How long a tick may wait for others of its stream, to share a message with them: less work for nodes where there are many. It stretches by itself, up to five times, while messages are many and small. 0 publishes each at once."`
 	Symbols   []string      `help:"sim: the symbols, or how many (up to 10,000); 100 of mixed kinds if empty. replay: only these." placeholder:"A,B"`
 	Rate      float64       `default:"1000" help:"sim: events a second over all symbols; 0 as fast as it goes."`
 	Seed      uint64        `default:"1" help:"sim: the same seed gives the same prices and order."`
