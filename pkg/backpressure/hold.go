@@ -35,7 +35,7 @@ func (h *Hold) Bytes() int { return h.q.Bytes() }
 func (h *Hold) Footprint() int { return h.q.Footprint() }
 
 // Trim is [Queue.Trim].
-func (h *Hold) Trim() int { return h.q.Trim() }
+func (h *Hold) Trim() { h.q.Trim() }
 
 // Squeeze is [Queue.Squeeze].
 func (h *Hold) Squeeze(budget int) Outcome { return h.q.Squeeze(budget) }

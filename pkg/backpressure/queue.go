@@ -188,22 +188,20 @@ func (q *Queue) Squeeze(budget int) (o Outcome) {
 		if q.counted() > q.budget {
 			q.melt(&o)
 		}
-		st.fit()
+		st.compact()
 		clear(st.open)
 	}
 	return o
 }
 
-// Trim frees storage that what waits does not fill, such as what a longer queue left. It returns
-// the Footprint that remains.
-func (q *Queue) Trim() int {
+// Trim frees storage that what waits does not fill, such as what a longer queue left.
+func (q *Queue) Trim() {
 	if st := q.st; st != nil && cap(st.items)+cap(st.spare) > 2*(len(st.items)-st.head) {
-		st.fit()
+		st.compact()
 	}
-	return q.Footprint()
 }
 
-func (st *state) fit() {
+func (st *state) compact() {
 	st.items, st.head, st.spare = append([]item(nil), st.items[st.head:]...), 0, nil
 }
 

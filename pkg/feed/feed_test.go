@@ -158,6 +158,7 @@ func TestTheWindowStretchesOnlyWhileMessagesAreSmallAndMany(t *testing.T) {
 	}{
 		{"few streams", 10, 1, time.Millisecond},
 		{"many streams with a tick each", 200, 1, 5 * time.Millisecond},
+		{"many streams with some ticks each", 200, 4, 5 * time.Millisecond},
 		{"many streams with many ticks each", 200, 30, time.Millisecond},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

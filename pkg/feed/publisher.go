@@ -24,8 +24,8 @@ const (
 
 	// A window is crowded, and the next one longer, when it sent more than crowdedMessages
 	// per window of the base length and these held fewer than crowdedTicks on average:
-	// then what a tick costs every node is mostly the message around it. Otherwise the next
-	// one is shorter again, down to the base.
+	// then a quarter and more of what a tick costs every node is the message around it (ADR
+	// 24). Otherwise the next one is shorter again, down to the base.
 	crowdedMessages = 16
 	crowdedTicks    = 24
 	windowsMax      = 5 // the longest window, in base lengths

@@ -124,10 +124,11 @@ func (sh *shard) relieve() {
 func trim(all []burden) (total int) {
 	for i := range all {
 		b := &all[i]
-		b.bytes = b.wire.Waiting() + b.queue.Trim()
+		b.queue.Trim()
 		for l := range b.lanes {
-			b.bytes += b.lanes[l].hold.Trim()
+			b.lanes[l].hold.Trim()
 		}
+		b.bytes = b.footprint()
 		total += b.bytes
 	}
 	return total
