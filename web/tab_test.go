@@ -25,10 +25,20 @@ const (
 )
 
 // faults collects what a reader of the page would never see: errors, and loads that the
-// page's own policy refused. Beside them, every paint of the watchlist and every frame are counted.
+// page's own policy refused, and a frame that could replace another before it is painted, with
+// what happened in that one. Beside them, every paint of the watchlist and every frame are counted.
 const faults = `window.faults = [];
 for (const kind of ["error", "unhandledrejection", "securitypolicyviolation"])
 	addEventListener(kind, (e) => faults.push(kind + ": " + (e.message ?? e.reason ?? e.blockedURI)), true);
+const post = Worker.prototype.postMessage;
+Worker.prototype.postMessage = function (message, ...more) {
+	if (message.do === "frame") {
+		if (this.asked) faults.push("a frame was asked for while another was under way");
+		this.asked = true;
+		this.addEventListener("message", () => (this.asked = false), { once: true });
+	}
+	post.call(this, message, ...more);
+};
 window.frames_ = 0;
 window.paints = 0;
 const count = () => { frames_++; requestAnimationFrame(count); };

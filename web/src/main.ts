@@ -26,6 +26,7 @@ let selected = "";
 let slow = false;
 let frame: Frame | undefined;
 let framed = false;
+let frameAsked = false; // for the next frame: one at a time, or one could replace another that was not painted yet
 let finding = false; // Enter was pressed, and the engine has not answered the search yet
 const toScreen = new Samples();
 
@@ -50,6 +51,7 @@ const tabs = new Choice(byId("tabs"), open);
 
 engine.onmessage = ({ data }: MessageEvent<Frame>) => {
   frame = data;
+  frameAsked = false;
   schedule();
 };
 interval.addEventListener("change", deliver);
@@ -84,7 +86,7 @@ scopes.set(scope);
 const scheme = location.protocol === "https:" ? "wss:" : "ws:";
 const url = `${scheme}//${location.host}/v1/stream`;
 tell({ do: "open", url, starred, view: view(), delivery: delivery() });
-tell({ do: "frame" });
+ask();
 
 function view(): BoardView {
   return { scope, query: query.value, sort: table.sort, ...table.range() };
@@ -207,6 +209,12 @@ function paint(): void {
   link.tell(next.notices);
   if (next.readAt > 0) toScreen.add(performance.timeOrigin + performance.now() - next.readAt);
   frame = { ...next, notices: [], readAt: 0, quality: undefined, detail: undefined }; // painted once
+  ask();
+}
+
+function ask(): void {
+  if (frameAsked) return;
+  frameAsked = true;
   tell({ do: "frame" });
 }
 
