@@ -154,16 +154,17 @@ func has(part string) func(string) bool {
 // on to show must have been published.
 func comparePrices(t *testing.T, tab *tab, addr string) {
 	t.Helper()
-	symbols := tab.symbols(t)
-	tape := listen(t, addr, symbols)
+	tape := listen(t, addr, []string{"*"})
+	var odd string
 	eventually(t, "the page and the stream to agree on every row", func() bool {
 		for _, r := range tab.rows(t) {
 			if r.Last == "" || r.Bid == "" || !tape.has(r.tradePrice()) || !tape.has(r.quotePrice()) {
+				odd = fmt.Sprint(r)
 				return false
 			}
 		}
 		return true
-	})
+	}, &odd)
 
 	shown := make(map[string]bool)
 	eventually(t, fmt.Sprintf("%d prices on the page", wantSamples), func() bool {
