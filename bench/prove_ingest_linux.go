@@ -8,44 +8,57 @@ import (
 	"github.com/tickcast/tickcast/bench/internal/host"
 )
 
+// newFor is how long each message of a new feed says that its numbers began anew, and a bit: nothing
+// that a node hears for most of its life.
+const newFor = 31 * time.Second
+
 // proveIngest measures the CPU of a node for each tick that it receives: while one subscriber
 // wants all of them, and when it has gone. A node listens to a stream for ten seconds more.
 func proveIngest(ctx context.Context, p *proof, on *theatre) error {
-	for _, in := range []struct {
-		rate float64
-		most float64 // ns a tick
-	}{{500_000, 150}, {10_000, 1000}} {
-		var with, without, rates []float64
-		for n := range on.Repeats {
-			w, wo, rate, err := on.ingest(ctx, in.rate)
-			if err != nil {
-				return err
-			}
-			with, without, rates = append(with, w), append(without, wo), append(rates, rate)
-			on.say("ingest  repeat %d  %.0f ticks/s: %.0f ns a tick with a subscriber of all, %.0f without", n+1, rate, w, wo)
-		}
-		p.add("ingest", fmt.Sprintf("ticks received, of %.0f sent", in.rate), "1/s", 0, rates...)
-		p.add("ingest", "CPU a tick, wanted by nobody", "ns", in.most, without...)
-		p.add("ingest", "CPU a tick, wanted by one", "ns", 0, with...)
+	if err := on.ingestOf(ctx, p, 500_000, 150); err != nil {
+		return err
 	}
+	return on.ingestOf(ctx, p, 10_000, 1000)
+}
+
+// ingestOf measures at so many ticks a second, of which each may take most ns.
+func (t *theatre) ingestOf(ctx context.Context, p *proof, rate, most float64) error {
+	source, nats, err := t.source(ctx, work{Market: ingestMarket, Rate: rate, Window: time.Millisecond})
+	if err != nil {
+		return err
+	}
+	defer source.Kill()
+	t.say("ingest  %.0f ticks/s: the feed is new for %v", rate, newFor)
+	if err := sleep(ctx, newFor); err != nil {
+		return err
+	}
+	var with, without, received []float64
+	for n := range t.Repeats {
+		w, wo, came, err := t.ingest(ctx, nats)
+		if err != nil {
+			return err
+		}
+		with, without, received = append(with, w), append(without, wo), append(received, came)
+		t.say("ingest  repeat %d  %.0f ticks/s: %.0f ns a tick with a subscriber of all, %.0f without", n+1, came, w, wo)
+	}
+	p.add("ingest", fmt.Sprintf("ticks received, of %.0f sent", rate), "1/s", 0, received...)
+	p.add("ingest", "CPU a tick, wanted by nobody", "ns", most, without...)
+	p.add("ingest", "CPU a tick, wanted by one", "ns", 0, with...)
 	return nil
 }
 
-func (t *theatre) ingest(ctx context.Context, rate float64) (with, without, received float64, err error) {
-	const market = 100
-	source, nats, err := t.source(ctx, work{Market: market, Rate: rate, Window: time.Millisecond})
-	if err != nil {
-		return 0, 0, 0, err
-	}
-	defer source.Kill()
-	node, err := t.node(ctx, nats, market)
+const ingestMarket = 100
+
+// ingest starts a node that takes its ticks from nats.
+func (t *theatre) ingest(ctx context.Context, nats string) (with, without, received float64, err error) {
+	node, err := t.node(ctx, nats, ingestMarket)
 	if err != nil {
 		return 0, 0, 0, err
 	}
 	defer node.Kill()
 	over := make(chan error, 1)
 	go func() {
-		_, err := t.load(ctx, node, 1, "--pick", "fixed", "--symbols", fmt.Sprint(market), "--warmup", "2s")
+		_, err := t.load(ctx, node, 1, "--pick", "fixed", "--symbols", fmt.Sprint(ingestMarket), "--warmup", "2s")
 		over <- err
 	}()
 	if err := sleep(ctx, 2*time.Second); err != nil {
