@@ -6,11 +6,16 @@ import (
 	"time"
 
 	"github.com/tickcast/tickcast/bench/internal/host"
+	"github.com/tickcast/tickcast/pkg/feed"
 )
 
-// newFor is how long each message of a new feed says that its numbers began anew, and a bit: nothing
-// that a node hears for most of its life.
-const newFor = 31 * time.Second
+const (
+	ingestMarket = 100
+
+	// newFor is how long each message of a new feed says that its numbers began anew, and a bit:
+	// nothing that a node hears for most of its life.
+	newFor = feed.ResetFor + time.Second
+)
 
 // proveIngest measures the CPU of a node for each tick that it receives: while one subscriber
 // wants all of them, and when it has gone. A node listens to a stream for ten seconds more.
@@ -46,8 +51,6 @@ func (t *theatre) ingestOf(ctx context.Context, p *proof, rate, most float64) er
 	p.add("ingest", "CPU a tick, wanted by one", "ns", 0, with...)
 	return nil
 }
-
-const ingestMarket = 100
 
 // ingest starts a node that takes its ticks from nats.
 func (t *theatre) ingest(ctx context.Context, nats string) (with, without, received float64, err error) {

@@ -15,9 +15,9 @@ const (
 	lastTimeout = 30 * time.Second
 	lastTries   = 3 // of a source that can wait
 
-	// resetFor is how long a line's messages tell that its numbers began anew: a node that
+	// ResetFor is how long a line's messages tell that its numbers began anew: a node that
 	// comes back to NATS after the feed has not heard the first of them.
-	resetFor = 30 * time.Second
+	ResetFor = 30 * time.Second
 )
 
 // open finds out where the numbers of lines begin: after the newest tick that the bus
@@ -49,7 +49,7 @@ func (p *publisher) open(lines []*line) {
 			p.stats.Lost += l.skipped
 		default:
 			l.seq, l.unused = now-1, now-1
-			l.tellUntil = time.Now().Add(resetFor)
+			l.tellUntil = time.Now().Add(ResetFor)
 		}
 		l.opened, l.skipped = true, 0
 	}
