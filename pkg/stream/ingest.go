@@ -32,6 +32,8 @@ type ingest struct {
 	full   func() <-chan struct{}        // closed when a shard that is behind has room again; nil where all have
 	ended  <-chan struct{}               // run is to end
 
+	arrived []arrival // the upstream's Run alone touches it
+
 	mu        sync.Mutex
 	now       int64 // the clock, as of the last message, or a second ago: a look at it costs a tick's share
 	symbols   map[string]*[market.Channels]*tape
@@ -50,7 +52,7 @@ type ingest struct {
 	expecting map[*tape]struct{} // hold trades back, or have sessions that wait for what they missed
 	kept      int                // bytes of all histories
 	horizon   int64              // how long ticks stay in them, at present
-	at, wall  int64              // when the messages that are being taken came: node clock and Unix ns; 0 before the first
+	at, wall  int64              // when the messages that are being taken came: node clock and Unix ns; at is 0 between
 	trace     *trace             // of the message that is being taken, until its chunk is sent
 	sum       ingestCounts       // of what the metrics have not been told yet
 
@@ -142,18 +144,53 @@ func (in *ingest) announced(symbol string, channels []market.Channel) {
 	}
 }
 
-// message takes one upstream message.
+// An arrival is a message that waits for the others of its read.
+type arrival struct {
+	subject string
+	body    []byte
+	header  map[string][]string
+	tape    *tape // nil where the subject is new
+}
+
+// arrivalsMax is how many are taken at once: others want the lock too.
+const arrivalsMax = 256
+
+// message notes one upstream message. The messages of a read are taken together, by idle at the
+// latest: each writes to a stream's memory that the core has not seen for a while, and to let go
+// of the lock waits until that is done.
 func (in *ingest) message(subject string, body []byte, header map[string][]string) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.sum.messages++
-	if in.at == 0 {
-		in.at, in.wall = in.clock.now(), time.Now().UnixNano()
-		in.now = in.at
+	in.arrived = append(in.arrived, arrival{subject: subject, body: body, header: header})
+	if len(in.arrived) == arrivalsMax {
+		in.mu.Lock()
+		in.takeArrived()
+		in.mu.Unlock()
 	}
-	t, c, reset, err := in.parse(subject, body)
+}
+
+// takeArrived takes the messages that wait. Caller holds mu.
+func (in *ingest) takeArrived() {
+	if len(in.arrived) == 0 {
+		return
+	}
+	in.at, in.wall = in.clock.now(), time.Now().UnixNano()
+	in.now = in.at
+	for i := range in.arrived { // by themselves, so that the core looks for several at a time
+		in.arrived[i].tape = in.bySubject[in.arrived[i].subject]
+	}
+	for i := range in.arrived {
+		in.takeOne(&in.arrived[i])
+	}
+	in.sum.messages += int64(len(in.arrived))
+	clear(in.arrived)
+	in.arrived = in.arrived[:0]
+	in.at = 0
+}
+
+// takeOne takes one message. Caller holds mu.
+func (in *ingest) takeOne(a *arrival) {
+	t, c, reset, err := in.parse(a)
 	if err != nil {
-		in.bad(subject, err)
+		in.bad(a.subject, err)
 		return
 	}
 	t.listed = true
@@ -166,25 +203,25 @@ func (in *ingest) message(subject string, body []byte, header map[string][]strin
 	if t.stream.Channel != market.ChannelBar && t.last > 0 && c.Last > t.newest() { // a bar's time is its beginning
 		in.sum.lag.add(&latencyBounds, max(0, in.wall-c.LastTime()))
 	}
-	if header != nil {
-		in.trace = in.traceOf(header, t, c)
+	if a.header != nil {
+		in.trace = in.traceOf(a.header, t, c)
 	}
 	in.accept(t, c, reset)
 	in.trace = nil
 }
 
 // parse reads a message, which makes its stream known. Caller holds mu.
-func (in *ingest) parse(subject string, body []byte) (t *tape, c *codec.Chunk, reset int64, err error) {
-	if t = in.bySubject[subject]; t != nil {
-		c, reset, err = t.parser.Parse(body)
+func (in *ingest) parse(a *arrival) (t *tape, c *codec.Chunk, reset int64, err error) {
+	if t = a.tape; t != nil {
+		c, reset, err = t.parser.Parse(a.body)
 		return t, c, reset, err
 	}
-	s, err := in.up.ParseSubject(subject)
+	s, err := in.up.ParseSubject(a.subject)
 	if err == nil {
 		err = market.CheckSymbol(s.Symbol)
 	}
 	if err == nil {
-		c, reset, err = codec.ParseChunk(s, body)
+		c, reset, err = codec.ParseChunk(s, a.body)
 	}
 	if err != nil {
 		return nil, nil, 0, err // nonsense makes no symbol known
@@ -262,13 +299,13 @@ func (in *ingest) send(shards uint64, it item) {
 	}
 }
 
-// idle hands what was gathered to the shards, and keeps the upstream waiting while one of them
+// idle takes what came and hands it to the shards, and keeps the upstream waiting while one of them
 // is far behind. What it cannot hold meanwhile it counts as lost, and the numbers show it. The
 // wait is without the lock, which the shard may need to get on.
 func (in *ingest) idle() {
 	in.mu.Lock()
+	in.takeArrived()
 	in.flush()
-	in.at = 0
 	in.mu.Unlock()
 	for room := in.full(); room != nil; room = in.full() {
 		in.metrics.held.Add(1)

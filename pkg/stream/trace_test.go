@@ -127,6 +127,7 @@ func TestOnlyNewsIsFollowed(t *testing.T) {
 	}
 	in.message(tp.subject, body(5), header) // from behind a hole: it waits
 	in.message(tp.subject, body(6), nil)
+	in.idle()
 	if in.trace != nil {
 		t.Error("a trace is left to what comes next")
 	}
